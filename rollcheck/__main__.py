@@ -1,0 +1,5 @@
+"""`python -m rollcheck`."""
+
+from rollcheck.cli import main
+
+main()

@@ -1,0 +1,39 @@
+"""How well the generator itself did: past its limits the verdict is inconclusive, never graceful."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rollcheck.facts.clock import Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSample:
+    """The generator's own state over [start_ns, end_ns).
+
+    Attributes:
+        asked: arrivals that the timetable placed in this span.
+        released: arrivals taken up in it.
+        lag_hdr: HDR V2 blob, base64, of microseconds released − intended (ours alone); empty when none.
+        wait_hdr: HDR V2 blob of microseconds sent − released (no free connection: the target's); empty when none.
+        backlog: arrivals waiting for a connection at the end of the span.
+        in_flight: requests under way at the end of the span.
+        connections: open connections at the end of the span.
+        stall_ns: longest time the event loop did not come round in this span.
+        cpu_share: CPU seconds of this process per second, 0 to 1 (more with threads).
+        open_files, file_limit: file descriptors now and at most.
+    """
+
+    start_ns: Instant
+    end_ns: Instant
+    asked: int
+    released: int
+    lag_hdr: str
+    wait_hdr: str
+    backlog: int
+    in_flight: int
+    connections: int
+    stall_ns: int
+    cpu_share: float
+    open_files: int
+    file_limit: int
