@@ -1,0 +1,40 @@
+# make install       .venv with rollcheck in it
+# make lint          ruff, mypy --strict, the import contracts
+# make test          everything that needs no root, no cluster and no network
+# make cluster-test  the truth: on the cluster that KUBECONFIG names (see tests/cluster/README.md)
+# make requirements  pin what pyproject.toml asks for, by hash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: install lint test cluster-test requirements schema clean
+
+install: $(STAMP)
+
+$(STAMP): requirements-dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(STAMP)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/pytest -q -n 2 -m "not cluster" $(PYTEST)
+
+cluster-test: install
+	@test -n "$$KUBECONFIG" || { echo "make cluster-test: set KUBECONFIG to the cluster to test on" >&2; exit 2; }
+	$(BIN)/pytest -q -m cluster tests/cluster $(PYTEST)
+
+requirements: install
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-header -q -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-header -q -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
