@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from rollcheck.facts.actions import Action
 from rollcheck.facts.attempts import Attempt, Interval, Lane, PodTally, Stage
 from rollcheck.facts.clock import Instant, Window
 from rollcheck.facts.cluster import KubeEvent, PodSpec, WorkloadSeen
 from rollcheck.facts.document import Document
+
+
+def began(attempt: Attempt) -> Instant:
+    """When an attempt began on the network, or was meant to when it never did: where it is placed on the timeline.
+
+    Its end may lie seconds later: a SYN pinned to a dead pod times out long after the Service is healthy again.
+    """
+    return attempt.intended_ns if attempt.sent_ns is None else attempt.sent_ns
 
 
 class Verdict(StrEnum):
@@ -68,8 +77,8 @@ class PodTraffic:
 
     Attributes:
         answered: OK attempts; failed: attempts that failed and are known to have been on it.
-        met_terminating: OK attempts that ended after its deletion was seen, plus failed ones; None when responses do not
-            name pods.
+        met_terminating: OK attempts that ended after its deletion was seen, plus failed ones; None when responses do
+            not name pods.
         last_ok_new_ns, last_ok_reused_ns: start (`sent`) of the last OK attempt on a new, on a reused connection.
         first_fail_new_ns, first_fail_reused_ns: start of the first failed one after its deletion.
     """
@@ -88,8 +97,8 @@ class PodLife:
     """One pod from creation to disappearance.
 
     Attributes:
-        generation: "old" (was there when the replacement began), "new" (came after), "other" (of another template,
-            gone before it began).
+        generation: "old" (was there when the replacement began, or came after with the template it replaces), "new"
+            (came after), "other" (deleted before it began).
         listening: when the first container started running.
         ready: spans during which the Ready condition was true, as seen.
         in_endpoints: spans during which some EndpointSlice had it ready.
@@ -101,6 +110,9 @@ class PodLife:
         killed: it did not end by itself before its grace did (137 at about the grace).
         gone_ns: when the object disappeared, None when it was still there at the end.
         restarts: restarts of its containers during the run.
+        unready_reason: why it is not ready where it was last seen, a container's waiting reason first.
+        disruption: reason of its DisruptionTarget condition, empty for a plain deletion.
+        vanished: a watch gap hid its end: nothing of it was seen but that it was gone afterwards.
     """
 
     uid: str
@@ -126,6 +138,8 @@ class PodLife:
     unready_reason: str = ""
     disruption: str = ""
     traffic: PodTraffic = field(default_factory=PodTraffic)
+    ip: str = ""
+    vanished: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +171,11 @@ class Timeline:
         stages: each stage's span; the last one ends with the run.
         failures: attempts of the timetable that failed (sent, not OK), by start. probes: those of the probe lane.
         not_sent: attempts dropped or abandoned before they were sent.
+        abandoned: attempts cut off by the end of the run while they were under way: sent, but nobody's loss.
         ready_endpoints: (instant, count) steps of the number of distinct pods ready in the Service's slices.
         workloads: the workload's states, in order.
+        trigger: what began the replacement, None when nothing did.
+        replacement: from the trigger (else the stage's mark) to the end of the run, None when there was neither.
     """
 
     document: Document
@@ -173,6 +190,9 @@ class Timeline:
     ready_endpoints: tuple[tuple[Instant, int], ...]
     events: tuple[KubeEvent, ...]
     workloads: tuple[WorkloadSeen, ...]
+    abandoned: tuple[Attempt, ...] = ()
+    trigger: Action | None = None
+    replacement: Window | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,7 +333,7 @@ class Analysis:
     Attributes:
         headline: one sentence: why the verdict is what it is.
         reasons: why it is inconclusive; empty otherwise.
-        by_outcome: lane → "phase/outcome" (with the status for bad_status: "await/bad_status 502") → count, OK included.
+        by_outcome: lane → "phase/outcome" (with the status for bad_status: "await/bad_status 502") → count, with OK.
         causes: ranked, the most attempts first.
         blind: what the run could not observe, as sentences.
         observations: facts worth saying that decide nothing (reused connections closed while idle, slow replacement).

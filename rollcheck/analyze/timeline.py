@@ -1,0 +1,178 @@
+"""Every fact of a document placed on one axis: the single input of causes, verdict and pictures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from rollcheck.analyze.endpoints import endpoint_history
+from rollcheck.analyze.model import Moment, PodLife, PodTraffic, Timeline, began
+from rollcheck.analyze.pods import POD_WATCH, Surroundings, pod_lives
+from rollcheck.facts.actions import Action, CommandOutput, Note, StageMark
+from rollcheck.facts.attempts import Attempt, ConnectionUse, Interval, Lane, Outcome, PodTally, Stage
+from rollcheck.facts.clock import Instant, Window
+from rollcheck.facts.cluster import KubeEvent, PodSeen, SliceSeen, WatchGap, WorkloadSeen
+from rollcheck.facts.connections import Connection
+from rollcheck.facts.document import Document, Fact
+from rollcheck.facts.health import HealthSample
+
+TRIGGERS = ("restart", "command")
+
+
+def build_timeline(document: Document) -> Timeline:
+    """Place every fact of `document`; total over any document, a run's first lines included."""
+    window = _window(document)
+    stages = _stages(document, window)
+    trigger = _trigger(document)
+    replacement = _replacement(trigger, stages, window)
+    seen = document.of(PodSeen)
+    in_endpoints, steps = endpoint_history(document.of(SliceSeen), seen, document.header.service, window.end)
+    events = tuple(sorted(document.of(KubeEvent), key=lambda e: (e.seen_ns, repr(e))))
+    around = Surroundings(
+        anchor=document.header.anchor,
+        trigger_ns=replacement.start if replacement else None,
+        end_ns=window.end,
+        events=_by_uid(events),
+        in_endpoints=in_endpoints,
+        gaps=sorted((g for g in document.of(WatchGap) if g.resource.lower() in POD_WATCH), key=lambda g: g.start_ns),
+    )
+    attempts = sorted(document.of(Attempt), key=lambda a: (began(a), a.lane, a.seq, repr(a)))
+    timetabled = [a for a in attempts if a.lane is not Lane.PROBE]
+    tallies = tuple(sorted(document.of(PodTally), key=lambda t: (t.start_ns, t.lane, t.use, t.pod)))
+    pods = tuple(_with_traffic(pod, tallies, attempts) for pod in pod_lives(seen, around))
+    return Timeline(
+        document=document,
+        window=window,
+        stages=stages,
+        pods=pods,
+        failures=tuple(a for a in timetabled if was_lost(a)),
+        not_sent=tuple(a for a in timetabled if not was_sent(a)),
+        probes=tuple(a for a in attempts if a.lane is Lane.PROBE),
+        intervals=tuple(sorted(document.of(Interval), key=lambda i: (i.start_ns, i.lane, i.end_ns))),
+        tallies=tallies,
+        ready_endpoints=steps,
+        events=events,
+        workloads=tuple(sorted(document.of(WorkloadSeen), key=lambda w: (w.seen_ns, _version(w), repr(w)))),
+        abandoned=tuple(a for a in timetabled if was_sent(a) and a.outcome is Outcome.ABANDONED),
+        trigger=trigger,
+        replacement=replacement,
+    )
+
+
+def was_sent(attempt: Attempt) -> bool:
+    """Whether it left us: all but those that we dropped, or gave up before the first act on the network.
+
+    A name that did not resolve counts as sent: the client asked, and the world did not answer.
+    """
+    if attempt.outcome is Outcome.DROPPED:
+        return False
+    return attempt.outcome is not Outcome.ABANDONED or attempt.sent_ns is not None
+
+
+def was_lost(attempt: Attempt) -> bool:
+    """Whether a client lost it: sent, not answered well, and not cut off by the end of the run."""
+    return was_sent(attempt) and attempt.outcome not in (Outcome.ABANDONED, Outcome.OK)
+
+
+def instants(fact: Fact) -> Iterator[Instant]:
+    """Every instant of our clock that a fact bears."""
+    match fact:
+        case Attempt():
+            yield from (fact.intended_ns, fact.ended_ns)
+        case Interval() | PodTally() | HealthSample() | WatchGap():
+            yield from (fact.start_ns, fact.end_ns)
+        case Connection():
+            yield from (fact.opened_ns, fact.closed_ns)
+        case Action():
+            yield fact.started_ns
+            if fact.ended_ns is not None:
+                yield fact.ended_ns
+        case StageMark() | CommandOutput() | Note():
+            yield fact.at_ns
+        case _:
+            yield fact.seen_ns
+
+
+def _window(document: Document) -> Window:
+    """From the first stage (else the first fact) to the seal, or the last fact where that is later."""
+    marks = [m.at_ns for m in document.of(StageMark)]
+    every = [at for fact in document.facts for at in instants(fact)]
+    start = min(marks or every or [document.header.anchor.monotonic_ns])
+    ends = [*every, start, *([document.seal.ended_ns] if document.seal else [])]
+    return Window(start=start, end=max(ends))
+
+
+def _stages(document: Document, window: Window) -> dict[Stage, Window]:
+    marks = sorted(document.of(StageMark), key=lambda m: (m.at_ns, list(Stage).index(m.stage)))
+    ends = [m.at_ns for m in marks[1:]] + [window.end]
+    stages: dict[Stage, Window] = {}
+    for mark, end in zip(marks, ends, strict=True):
+        stages.setdefault(mark.stage, Window(start=mark.at_ns, end=end))
+    return stages
+
+
+def _trigger(document: Document) -> Action | None:
+    actions = [a for a in document.of(Action) if a.kind in TRIGGERS]
+    return min(actions, key=lambda a: (a.started_ns, repr(a)), default=None)
+
+
+def _replacement(trigger: Action | None, stages: dict[Stage, Window], window: Window) -> Window | None:
+    if trigger is not None:
+        return Window(start=trigger.started_ns, end=window.end)
+    stage = stages.get(Stage.REPLACEMENT)
+    return Window(start=stage.start, end=window.end) if stage else None
+
+
+def _by_uid(events: Iterable[KubeEvent]) -> dict[str, list[KubeEvent]]:
+    grouped: dict[str, list[KubeEvent]] = defaultdict(list)
+    for event in events:
+        grouped[event.uid].append(event)
+    return grouped
+
+
+def _version(fact: WorkloadSeen) -> int:
+    return int(fact.resource_version) if fact.resource_version.isdecimal() else 0
+
+
+def pod_of(attempt: Attempt, pod: PodLife) -> bool:
+    """Whether the attempt is known to have been on that pod: by name, or by its address when we asked it directly."""
+    if attempt.pod:
+        return attempt.pod == pod.name
+    return bool(pod.ip) and attempt.peer.rpartition(":")[0].strip("[]") == pod.ip
+
+
+def _with_traffic(pod: PodLife, tallies: Sequence[PodTally], attempts: Sequence[Attempt]) -> PodLife:
+    """`pod` with what clients got from it; fresh probes tell when it answered, but are nobody's requests."""
+    own = [t for t in tallies if t.pod == pod.name]
+    asked = [t for t in own if t.lane is not Lane.PROBE]
+    lost = [a for a in attempts if was_lost(a) and pod_of(a, pod)]
+    counted = [a for a in lost if a.lane is not Lane.PROBE]
+    late = [a for a in lost if pod.deleted is not None and a.ended_ns >= pod.deleted.earliest]
+    traffic = PodTraffic(
+        answered=sum(t.ok for t in asked),
+        failed=len(counted),
+        met_terminating=_met_terminating(pod.deleted, asked, counted) if tallies else None,
+        last_ok_new_ns=_last_ok(own, ConnectionUse.NEW),
+        last_ok_reused_ns=_last_ok(own, ConnectionUse.REUSED),
+        first_fail_new_ns=_first_fail(late, ConnectionUse.NEW),
+        first_fail_reused_ns=_first_fail(late, ConnectionUse.REUSED),
+    )
+    return replace(pod, traffic=traffic)
+
+
+def _met_terminating(deleted: Moment | None, tallies: Iterable[PodTally], lost: Iterable[Attempt]) -> int:
+    """A lower bound: intervals are cut where a pod's life changes, one that is not proves a single late answer."""
+    if deleted is None:
+        return 0
+    since = deleted.seen_ns
+    met = sum(t.ok if max(t.start_ns, t.first_sent_ns) >= since else int(t.last_ended_ns >= since) for t in tallies)
+    return met + sum(1 for a in lost if a.ended_ns >= since)
+
+
+def _last_ok(tallies: Iterable[PodTally], use: ConnectionUse) -> Instant | None:
+    return max((t.last_sent_ns for t in tallies if t.use is use), default=None)
+
+
+def _first_fail(lost: Iterable[Attempt], use: ConnectionUse) -> Instant | None:
+    return min((began(a) for a in lost if a.use is use), default=None)
