@@ -6,7 +6,7 @@ server's own text: whole seconds, its clock (`ClockAnchor.bracket`). Only what a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rollcheck.facts.clock import Instant
@@ -241,6 +241,8 @@ class WorkloadSeen:
         max_surge, max_unavailable: as the spec has them ("25%", "1"), empty for Recreate.
         template: what its template says of pods.
         revision: annotation deployment.kubernetes.io/revision.
+        selector: its matchLabels; pod_selector is the whole selector as the API's `labelSelector` takes it.
+        template_labels: labels of the pods it makes; a Service selects the workload by them.
     """
 
     seen_ns: Instant
@@ -267,6 +269,8 @@ class WorkloadSeen:
     selector: dict[str, str]
     template: PodSpec
     conditions: tuple[Condition, ...]
+    template_labels: dict[str, str] = field(default_factory=dict)
+    pod_selector: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
