@@ -1,1 +1,7 @@
+"""What a person or a program reads of a run: text, JSON, pictures.
 
+Here belongs: pure functions from an `Analysis` to text or bytes, with width and colour passed in and a fixed order, so
+that the same run gives the same bytes for ever. Every name that comes from a cluster or a server is made harmless on
+its way out (`render.text`).
+Not here: reading or writing files, printing, deciding anything about the run.
+"""

@@ -1,0 +1,216 @@
+"""The two tables of the summary: what the lanes counted, and how each old pod ended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from rollcheck.analyze.model import Analysis, PodLife
+from rollcheck.facts.attempts import Lane
+from rollcheck.render.axis import Axis, axis_of
+from rollcheck.render.text import (
+    cells,
+    clean,
+    count,
+    counted,
+    is_not_sent,
+    is_ok,
+    offset,
+    outcome_words,
+    pad,
+    seconds,
+    shorten,
+    wrap,
+)
+
+PODS_TOLD = 10
+_UNKNOWN = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneCounts:
+    """Exact counts of one lane: sent = ok + failed."""
+
+    lane: Lane
+    ok: int
+    failed: int
+    not_sent: int
+
+    @property
+    def sent(self) -> int:
+        """Attempts that came to the network."""
+        return self.ok + self.failed
+
+
+def lane_counts(analysis: Analysis) -> list[LaneCounts]:
+    """What each lane of the timetable counted, in the order of the enum; probes are not on the timetable."""
+    sums: dict[Lane, list[int]] = {}
+    for interval in analysis.timeline.intervals:
+        if interval.lane is not Lane.PROBE:
+            lane = sums.setdefault(interval.lane, [0, 0, 0])
+            lane[0] += interval.ok
+            lane[1] += interval.failed
+            lane[2] += interval.not_sent
+    return [
+        LaneCounts(lane=lane, ok=sums[lane][0], failed=sums[lane][1], not_sent=sums[lane][2])
+        for lane in Lane
+        if lane in sums
+    ]
+
+
+def lane_lines(analysis: Analysis, width: int) -> list[str]:
+    """The table of lanes, its heading first."""
+    rows = [
+        (each.lane.value, (each.sent, each.ok, each.failed), _ways(analysis, each.lane))
+        for each in lane_counts(analysis)
+    ]
+    if len(rows) != 1:
+        counts = analysis.counts
+        rows.append(("all", (counts.sent, counts.ok, counts.failed), ""))
+    left = max(10, *(len(lane) + 4 for lane, _, _ in rows))
+    titles = ("sent", "ok", "failed")
+    sizes = [max(len(title), *(len(count(row[1][i])) for row in rows)) for i, title in enumerate(titles)]
+    lines = [
+        pad("Requests", left)
+        + "  ".join(pad(title, size, right=True) for title, size in zip(titles, sizes, strict=True))
+    ]
+    for lane, figures, ways in rows:
+        cells_of = (pad(count(figure), size, right=True) for figure, size in zip(figures, sizes, strict=True))
+        lines += wrap(ways, width, first=f"  {pad(lane, left - 2)}{'  '.join(cells_of)}  ")
+    lines = [line.rstrip() for line in lines]
+    return lines + _beside(analysis, width)
+
+
+def pod_lines(analysis: Analysis, width: int) -> list[str]:
+    """The table of old pods, its heading first, and a line on the new ones; empty when no pod was seen."""
+    axis = axis_of(analysis)
+    old = [pod for pod in analysis.timeline.pods if pod.generation == "old"]
+    if not analysis.timeline.pods:
+        return []
+    told = sorted(sorted(old, key=_badness)[:PODS_TOLD], key=lambda pod: (pod.deleted is None, _deleted(pod), pod.name))
+    rows = [("Old pods", "deleted", "no endpoint", "SIGTERM", "ended", "met"), *(_row(axis, pod) for pod in told)]
+    sizes = [max(cells(row[i]) for row in rows) for i in range(1, 6)]
+    name = max(12, min(max(cells(row[0]) for row in rows) + 2, width - sum(sizes) - 2 * len(sizes)))
+    lines = []
+    for number, row in enumerate(rows):
+        label = row[0] if number == 0 else "  " + shorten(row[0], name - 2)
+        lines.append(
+            pad(label, name) + "".join("  " + pad(cell, size) for cell, size in zip(row[1:], sizes, strict=True))
+        )
+    lines = [line.rstrip() for line in lines] if old else ["Old pods: none was seen"]
+    if len(old) > len(told):
+        lines.append(f"  and {count(len(old) - len(told))} more in result.json")
+    if old:
+        lines += wrap("(seconds since the trigger; SIGTERM is inferred; met: requests while ending)", width, first="  ")
+    return lines + _new_pods(analysis, width)
+
+
+def _ways(analysis: Analysis, lane: Lane) -> str:
+    """How the attempts of a lane failed, the commonest first."""
+    ways: Counter[str] = Counter()
+    for key, number in analysis.by_outcome.get(lane.value, {}).items():
+        if not is_ok(key) and not is_not_sent(key):
+            ways[outcome_words(key)] += number
+    return ", ".join(
+        f"{count(n)} {words}" for words, n in sorted(ways.items(), key=lambda item: (-item[1], item[0])) if n
+    )
+
+
+def _beside(analysis: Analysis, width: int) -> list[str]:
+    """What is no attempt that was sent: those never sent, probes; and the latency of the good ones."""
+    counts = analysis.counts
+    lines: list[str] = []
+    if counts.not_sent:
+        lines += wrap(
+            f"{counted(counts.not_sent, 'request')} of {count(counts.scheduled)} never sent", width, first="  "
+        )
+    if counts.probes:
+        good = counts.probes - counts.probes_failed
+        text = f"{counted(counts.probes, 'fresh probe')} after failures: {count(good)} ok, "
+        text += f"{count(counts.probes_failed)} failed"
+        lines += wrap(text, width, first="  ")
+    latency = _latency(analysis)
+    return lines + (wrap(latency, width, first="  ", rest="    ") if latency else [])
+
+
+def _latency(analysis: Analysis) -> str:
+    """p50/p99 of each stage, for the lane that sent most."""
+    lanes = lane_counts(analysis)
+    if not lanes:
+        return ""
+    lane = max(lanes, key=lambda each: each.sent).lane
+    spans = [
+        f"{latency.stage.value} {_ms(latency.response_ms['p50'])}/{_ms(latency.response_ms['p99'])}"
+        for latency in analysis.latency
+        if latency.lane is lane and latency.ok and {"p50", "p99"} <= latency.response_ms.keys()
+    ]
+    return f"p50/p99 in ms ({lane.value}): {', '.join(spans)}" if spans else ""
+
+
+def _ms(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _badness(pod: PodLife) -> tuple[bool, int, int]:
+    """Orders the pods that something happened to before the others."""
+    return (not pod.killed, -pod.traffic.failed, _deleted(pod))
+
+
+def _deleted(pod: PodLife) -> int:
+    return pod.deleted.seen_ns if pod.deleted else 0
+
+
+def _row(axis: Axis, pod: PodLife) -> tuple[str, str, str, str, str, str]:
+    left = pod.in_endpoints[-1].end if pod.deleted and pod.in_endpoints else None
+    return (
+        clean(pod.name),
+        offset(axis.at(pod.deleted.seen_ns)) if pod.deleted else "no",
+        offset(axis.at(left)) if left is not None else _UNKNOWN,
+        _between(axis, pod),
+        _ended(pod),
+        _met(pod),
+    )
+
+
+def _between(axis: Axis, pod: PodLife) -> str:
+    if pod.sigterm is None:
+        return _UNKNOWN
+    low, high = offset(axis.at(pod.sigterm.window.start)), offset(axis.at(pod.sigterm.window.end))
+    return low if low == high else f"{low}..{high}"
+
+
+def _ended(pod: PodLife) -> str:
+    """Exit codes and how long after the deletion, as the bracket that is known."""
+    if not pod.exits:
+        return "gone, exit not seen" if pod.gone_ns is not None else "still there" if pod.deleted else _UNKNOWN
+    codes = ",".join(dict.fromkeys("?" if ended.code is None else str(ended.code) for ended in pod.exits))
+    if pod.took_s is None:
+        return f"exit {codes}"
+    low, high = (seconds(value) if value >= 0.1 else "0 s" for value in pod.took_s)
+    span = high if low == high else f"{low.removesuffix(' s')}-{high}"
+    return f"exit {codes} in {span}"
+
+
+def _met(pod: PodLife) -> str:
+    if pod.traffic.met_terminating is None:
+        return "?" if not pod.traffic.failed else f"? {count(pod.traffic.failed)} lost"
+    lost = f", {count(pod.traffic.failed)} lost" if pod.traffic.failed else ""
+    return f"{count(pod.traffic.met_terminating)}{lost}"
+
+
+def _new_pods(analysis: Analysis, width: int) -> list[str]:
+    new = [pod for pod in analysis.timeline.pods if pod.generation == "new"]
+    if not new:
+        return []
+    took = sorted((pod.ready[0].start - pod.created.seen_ns) / 1e9 for pod in new if pod.ready)
+    text = f"{counted(len(new), 'new pod')}: "
+    if took:
+        low, high = seconds(max(0.0, took[0])), seconds(max(0.0, took[-1]))
+        text += f"{count(len(took))} ready, {low if low == high else f'{low} to {high}'} after creation"
+    else:
+        text += "none became ready"
+    why = sorted({clean(pod.unready_reason) for pod in new if not pod.ready and pod.unready_reason})
+    text += f" ({', '.join(why)})" if why else ""
+    restarts = sum(pod.restarts for pod in new)
+    text += f"; {counted(restarts, 'restart')}" if restarts else ""
+    return wrap(text, width, first="  ", rest="    ")

@@ -1,0 +1,245 @@
+"""What a tired person reads first: the verdict, why, what fixes it, and only then the figures behind it.
+
+The page is built as plain lines of styled pieces. Colour only repeats what the words already say, counts are exact,
+and nothing is broken inside a word: prose wraps, names lose their middle, patches and commands stay whole so that they
+can be copied.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+
+from rollcheck.analyze.model import Analysis, Cause, Unattributed, Verdict
+from rollcheck.render.result import outcome_key
+from rollcheck.render.tables import lane_lines, pod_lines
+from rollcheck.render.text import clean, clean_lines, clip, count, counted, outcome_words, seconds, upper_share, wrap
+
+NARROWEST = 60
+WIDEST = 110
+CAUSES_TOLD = 4
+EVIDENCE_TOLD = 4
+
+_COLOURS = {
+    "bad": "1;31",
+    "good": "1;32",
+    "unsure": "1;33",
+    "bold": "1",
+    "dim": "2",
+    "command": "36",
+}
+_TONES = {Verdict.GRACEFUL: "good", Verdict.NOT_GRACEFUL: "bad", Verdict.INCONCLUSIVE: "unsure"}
+
+
+def render_terminal(analysis: Analysis, *, width: int, colour: bool, paths: Mapping[str, str]) -> str:
+    """The summary of a run for a person, a newline at its end.
+
+    Args:
+        analysis: of the run.
+        width: columns of the terminal; taken as at least 60 and at most 110.
+        colour: whether to add ANSI colours; plain text without.
+        paths: name of each file that was written → its path. A patch that is among them (`fix_names`) is applied
+            from its file, else the command carries it.
+    """
+    page = Page(min(max(width, NARROWEST), WIDEST), colour)
+    _verdict(page, analysis)
+    _causes(page, analysis, paths)
+    _unexplained(page, analysis.unattributed)
+    page.lines_of(lane_lines(analysis, page.width), heading=True)
+    page.lines_of(pod_lines(analysis, page.width), heading=True)
+    _limits(page, analysis)
+    _files(page, paths)
+    return page.text()
+
+
+def fix_names(analysis: Analysis) -> dict[str, str]:
+    """The patches of a run, each once: file name (`fix-1.yaml`, …) → YAML, in the order of the causes."""
+    patches = dict.fromkeys(cause.fix for cause in analysis.causes if cause.fix)
+    return {f"fix-{number}.yaml": _yaml(patch) for number, patch in enumerate(patches, 1)}
+
+
+class Page:
+    """Lines under construction, at a width, with or without colour."""
+
+    def __init__(self, width: int, colour: bool) -> None:
+        self.width = width
+        self.colour = colour
+        self.lines: list[str] = []
+
+    def styled(self, text: str, tone: str) -> str:
+        """`text` in a colour, if there are any."""
+        return f"\x1b[{_COLOURS[tone]}m{text}\x1b[0m" if self.colour and text else text
+
+    def prose(self, text: str, *, first: str = "", rest: str | None = None, tone: str = "") -> None:
+        """A paragraph, wrapped between words."""
+        for line in wrap(clean(text), self.width, first=first, rest=rest):
+            self.lines.append(self.styled(line, tone) if tone else line)
+
+    def verbatim(self, lines: Iterable[str], *, indent: str, tone: str = "") -> None:
+        """Lines that are meant to be copied: never wrapped."""
+        self.lines += [indent + (self.styled(line, tone) if tone else line) for line in lines]
+
+    def lines_of(self, lines: list[str], *, heading: bool = False) -> None:
+        """A table, its first line as heading, after a blank line."""
+        if lines:
+            self.gap()
+            self.lines += [self.styled(lines[0], "bold") if heading else lines[0], *lines[1:]]
+
+    def gap(self) -> None:
+        """A blank line, unless there is one."""
+        if self.lines and self.lines[-1]:
+            self.lines.append("")
+
+    def text(self) -> str:
+        """The page."""
+        return "\n".join(line.rstrip() for line in self.lines) + "\n"
+
+
+def _verdict(page: Page, analysis: Analysis) -> None:
+    header = analysis.timeline.document.header
+    verdict = analysis.verdict.value.upper()
+    lines = wrap(clean(analysis.headline), page.width, first=f"{verdict}: ", rest="  ")
+    page.lines.append(page.styled(verdict, _TONES[analysis.verdict]) + lines[0][len(verdict) :])
+    page.lines += lines[1:]
+    for reason in analysis.reasons:
+        page.prose(reason, first="  - ")
+    asked = f"{header.workload} in {header.namespace}, {header.trigger}; {header.qps:g} requests/s to {header.url}"
+    page.prose(asked, tone="dim")
+    if header.sandbox:
+        page.prose("This was rollcheck's own sandbox: it is no evidence about a real cluster.", tone="unsure")
+
+
+def _causes(page: Page, analysis: Analysis, paths: Mapping[str, str]) -> None:
+    fixes = {patch: name for name, patch in fix_names(analysis).items()}
+    told: dict[str, int] = {}
+    for rank, cause in enumerate(analysis.causes[:CAUSES_TOLD], 1):
+        page.gap()
+        _cause(page, rank, cause)
+        if cause.advice:
+            page.prose(cause.advice, first="   Fix: ", rest="   ")
+        if not cause.fix:
+            continue
+        patch = _yaml(cause.fix)
+        if patch in told:
+            page.prose(f"The patch is that of {told[patch]}.", first="   ")
+            continue
+        told[patch] = rank
+        page.verbatim(patch.splitlines(), indent="     ")
+        page.prose("Apply it:", first="   ")
+        page.verbatim(_apply(analysis, fixes[patch], patch, paths), indent="     ", tone="command")
+    rest = analysis.causes[CAUSES_TOLD:]
+    if rest:
+        page.gap()
+        names = "; ".join(f"{cause.name} ({counted(cause.attempts, 'request')})" for cause in rest)
+        page.prose(f"Also: {names}. All of it is in result.json.")
+
+
+def _cause(page: Page, rank: int, cause: Cause) -> None:
+    lost = counted(cause.attempts, "request") if cause.attempts else "no request lost"
+    sure = "" if cause.confidence == "high" else f", {cause.confidence} confidence"
+    page.prose(f"{cause.name}: {lost}{sure}", first=f"{rank}. ", tone="bold")
+    page.prose(cause.summary, first="   ")
+    for sentence in cause.evidence[:EVIDENCE_TOLD]:
+        page.prose(sentence, first="   - ")
+    if len(cause.evidence) > EVIDENCE_TOLD:
+        page.prose(f"{len(cause.evidence) - EVIDENCE_TOLD} more in result.json", first="   - ", tone="dim")
+    for mode, reason in cause.competing:
+        page.prose(f"not excluded: mode {mode}, {reason}", first="   - ")
+
+
+def _apply(analysis: Analysis, name: str, patch: str, paths: Mapping[str, str]) -> list[str]:
+    """The command that applies a patch, from its file when that was written."""
+    header = analysis.timeline.document.header
+    kind, _, workload = header.workload.partition("/")
+    words = ["kubectl"]
+    if header.context:
+        words += ["--context", header.context]
+    words += ["-n", header.namespace, "patch", kind, workload]
+    command = " ".join(shlex.quote(clean(word)) for word in words)
+    if name in paths:
+        return [f"{command} \\", f"  --patch-file {shlex.quote(clean(paths[name]))}"]
+    return [f"{command} --patch-file /dev/stdin <<'END'", *patch.splitlines(), "END"]
+
+
+def _yaml(patch: str) -> str:
+    return "\n".join(clean_lines(patch)).strip("\n") + "\n"
+
+
+def _unexplained(page: Page, lost: tuple[Unattributed, ...]) -> None:
+    if not lost:
+        return
+    page.gap()
+    were = "request has" if len(lost) == 1 else "requests have"
+    page.prose(f"{count(len(lost))} failed {were} no known cause", tone="bold")
+    by_key: dict[str, list[Unattributed]] = {}
+    for each in lost:
+        by_key.setdefault(f"{each.attempt.lane.value} {outcome_words(outcome_key(each.attempt))}", []).append(each)
+    ranked = sorted(by_key.items(), key=lambda item: (-len(item[1]), item[0]))
+    for key, group in ranked[:3]:
+        near = f"; near it: {group[0].nearest[0]}" if group[0].nearest else ""
+        page.prose(f"{count(len(group))} {key}{near}", first="   - ")
+    if len(ranked) > 3:
+        page.prose(f"{counted(len(ranked) - 3, 'more kind')} in result.json", first="   - ", tone="dim")
+
+
+def _limits(page: Page, analysis: Analysis) -> None:
+    """At most three lines on what the run could not see, and what else is worth a word."""
+    lines = [line for line in (_outage_limit(analysis), _exposure_limit(analysis), _blind(analysis)) if line]
+    if lines:
+        page.gap()
+        page.lines.append(page.styled("What this run could not see", "bold"))
+        page.lines += [f"  {clip(clean(line), page.width - 2)}" for line in lines]
+    asides = [*analysis.generator.faults, *analysis.observations]
+    if asides:
+        page.gap()
+        page.lines.append(page.styled("Worth knowing", "bold"))
+        for aside in asides[:3]:
+            page.prose(aside, first="  - ")
+        if len(asides) > 3:
+            page.prose(f"{count(len(asides) - 3)} more in result.json", first="  - ", tone="dim")
+
+
+def _outage_limit(analysis: Analysis) -> str:
+    bounds = analysis.bounds
+    spans = [f"{seconds(span)} ({lane})" for lane, span in bounds.shortest_outage_s.items() if span < float("inf")]
+    parts = [f"outages shorter than {', '.join(spans)}"] if spans else []
+    if 0 <= bounds.loss_per_request < 1:
+        parts.append(f"losses below {upper_share(bounds.loss_per_request)} requests")
+    return "; ".join(parts)
+
+
+def _exposure_limit(analysis: Analysis) -> str:
+    bounds = analysis.bounds
+    if not bounds.pods_replaced:
+        return "no old pod was replaced: nothing was put to the test"
+    if not bounds.exposure_known:
+        return "which pod answered: responses do not say (name a header with --pod-header)"
+    if bounds.unmet:
+        pods = counted(len(bounds.unmet), "replaced pod")
+        return f"{pods} met no request while ending: {', '.join(bounds.unmet)}"
+    return f"{counted(bounds.pods_replaced, 'pod')} replaced: the next may still lose one with p ≤ {_chance(analysis)}"
+
+
+def _chance(analysis: Analysis) -> str:
+    return f"{min(1.0, -(-analysis.bounds.loss_per_pod * 100 // 1) / 100):.2f}"
+
+
+def _blind(analysis: Analysis) -> str:
+    blind = [*analysis.blind, *analysis.generator.gaps]
+    if not blind:
+        return ""
+    more = f" (and {len(blind) - 1} more)" if len(blind) > 1 else ""
+    return f"{blind[0].rstrip('.')}{more}"
+
+
+def _files(page: Page, paths: Mapping[str, str]) -> None:
+    """The files, by folder: names are short, folders are long."""
+    if not paths:
+        return
+    folders: dict[str, list[str]] = {}
+    for path in paths.values():
+        folder, _, name = clean(path).rpartition("/")
+        folders.setdefault(folder, []).append(name)
+    page.gap()
+    for folder, names in folders.items():
+        page.prose(" ".join(names), first=f"{folder}/: " if folder else "Files: ", rest="  ")

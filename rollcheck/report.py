@@ -1,0 +1,92 @@
+"""Document → analysis → the files of a run's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from rollcheck.analyze.analysis import analyse
+from rollcheck.analyze.model import Analysis
+from rollcheck.errors import DiskFull, DocumentError
+from rollcheck.facts.document import Document
+from rollcheck.render.result import render_result
+from rollcheck.render.terminal import fix_names, render_terminal
+
+RESULT = "result.json"
+SUMMARY = "summary.txt"
+TIMELINE_PNG = "timeline.png"
+TIMELINE_SVG = "timeline.svg"
+RENDERED = (RESULT, SUMMARY, TIMELINE_PNG, TIMELINE_SVG)
+"""Files that every report has; a patch of the report is beside them as `fix-1.yaml`, `fix-2.yaml`, …"""
+
+SUMMARY_WIDTH = 80
+
+
+def write_report(document: Document, folder: Path) -> Analysis:
+    """Analyse a document and write its report into `folder`, which is made if need be.
+
+    The same document gives the same bytes in every file, so an old folder can be rendered again. Each file appears
+    whole or not at all.
+
+    Raises:
+        DocumentError: the folder or a file in it cannot be written.
+        DiskFull: there is no room for it.
+    """
+    analysis = analyse(document)
+    write_rendered(analysis, folder)
+    return analysis
+
+
+def write_rendered(analysis: Analysis, folder: Path) -> None:
+    """Write the report of an analysis that is at hand; raises as `write_report`."""
+    fixes = fix_names(analysis)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # What the figures say is in result.json too: it goes first, so that a full disk costs the pictures.
+        _replace(folder / RESULT, render_result(analysis))
+        for name, patch in fixes.items():
+            _replace(folder / name, patch.encode())
+        _replace(folder / SUMMARY, summary(analysis, fixes).encode())
+        for stale in set(folder.glob("fix-[0-9]*.yaml")) - {folder / name for name in fixes}:
+            stale.unlink()
+        from rollcheck.render.figures import timeline_png, timeline_svg  # noqa: PLC0415  # matplotlib takes 0.5 s
+
+        _replace(folder / TIMELINE_PNG, timeline_png(analysis))
+        _replace(folder / TIMELINE_SVG, timeline_svg(analysis))
+    except OSError as e:
+        raise _unwritable(folder, e) from e
+
+
+def summary(analysis: Analysis, fixes: Mapping[str, str]) -> str:
+    """The text of `summary.txt`: relative paths only, so that it does not depend on where the folder is."""
+    names = (*RENDERED, *fixes, "facts.jsonl")
+    return render_terminal(analysis, width=SUMMARY_WIDTH, colour=False, paths={name: name for name in names})
+
+
+def report_paths(analysis: Analysis, folder: Path) -> dict[str, str]:
+    """The files that `write_report` wrote, name → path, as `render_terminal` takes them."""
+    return {name: str(folder / name) for name in (*RENDERED, *fix_names(analysis), "facts.jsonl")}
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that whoever looks finds the old one or the new one, never half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _unwritable(folder: Path, e: OSError) -> DocumentError:
+    what = e.filename or folder
+    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(
+            f"the report in {folder} could not be written: {e.strerror}; what was recorded is safe, "
+            f"free some space and run `rollcheck report {folder}`"
+        )
+    return DocumentError(f"the report cannot be written: {what}: {e.strerror}; choose another folder with --out")
