@@ -46,6 +46,11 @@ class Moment:
         return min(self.reported.start, self.seen_ns) if self.reported else self.seen_ns
 
 
+def latest(moment: Moment) -> Instant:
+    """The latest instant at which it can have happened: the watch had delivered it by then."""
+    return min(moment.reported.end, moment.seen_ns) if moment.reported else moment.seen_ns
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigtermInference:
     """The span in which SIGTERM was sent, and how that was inferred: it is never an API object.
@@ -208,6 +213,9 @@ class Cause:
         competing: modes that explain the same attempts and could not be excluded, each with the reason.
         fix: a patch in YAML (strategic merge, for `kubectl patch`), empty when the fix is not in the manifest.
         advice: what to do, in a sentence or two.
+        seqs: (lane, seq) of each attempt, in order of their start.
+        of_replacement: whether replacing the pods lost these attempts; false for what was failing before, and for
+            what our own machine did.
     """
 
     mode: int
@@ -220,6 +228,7 @@ class Cause:
     fix: str = ""
     advice: str = ""
     seqs: tuple[tuple[str, int], ...] = ()
+    of_replacement: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

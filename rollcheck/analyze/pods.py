@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rollcheck.analyze.model import ContainerExit, Moment, PodLife
+from rollcheck.analyze.model import ContainerExit, Moment, PodLife, latest
 from rollcheck.analyze.sigterm import infer_sigterm
 from rollcheck.facts.clock import SECOND, ClockAnchor, Instant, Window
 from rollcheck.facts.cluster import Change, ContainerState, KubeEvent, PodSeen, PodSpec, WatchGap
@@ -234,11 +234,10 @@ def _took(deleted: Moment, exits: Sequence[ContainerExit]) -> tuple[float, float
     """Seconds from the delete request to the end of the last container, as far as both clocks tell."""
     if not exits:
         return None
-    ends = [e.finished or Window(start=deleted.earliest, end=e.seen_ns) for e in exits]
-    request = deleted.reported or Window(start=deleted.seen_ns, end=deleted.seen_ns)
-    low = max(0, max(w.start for w in ends) - request.end)
-    high = max(low, max(w.end for w in ends) - request.start)
-    return low / SECOND, high / SECOND
+    first = max(e.finished.start if e.finished else deleted.earliest for e in exits)
+    last = max(latest(Moment(seen_ns=e.seen_ns, reported=e.finished)) for e in exits)
+    low = max(0, first - latest(deleted))
+    return low / SECOND, max(low, last - deleted.earliest) / SECOND
 
 
 def _killed(exits: Sequence[ContainerExit], took: tuple[float, float], grace_s: int) -> bool:

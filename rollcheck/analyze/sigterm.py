@@ -6,7 +6,7 @@ container. Without the event, what remains is the deletion itself and the time a
 
 from __future__ import annotations
 
-from rollcheck.analyze.model import ContainerExit, Moment, SigtermInference
+from rollcheck.analyze.model import ContainerExit, Moment, SigtermInference, latest
 from rollcheck.facts.clock import SECOND, Instant, Window
 from rollcheck.facts.cluster import ContainerSpec, PodSpec
 
@@ -33,7 +33,7 @@ def infer_sigterm(
     grace_ns = (spec.grace_s if grace_s is None and spec else grace_s or 0) * SECOND
     delay = _prestop_delay(spec, grace_ns)
     if prestop_failed is not None:
-        high = max(low, _latest(prestop_failed))
+        high = max(low, latest(prestop_failed))
         method += ", its preStop hook failed"
     elif delay is None:
         high += grace_ns + MINIMUM_GRACE_NS
@@ -43,7 +43,7 @@ def infer_sigterm(
         low, high = low + delay[0], high + delay[1]
         method += _worded(spec, delay)
         exact = exact and delay[0] == delay[1]
-    ended = min((_exit_end(e) for e in exits), default=None)
+    ended = min((latest(Moment(seen_ns=e.seen_ns, reported=e.finished)) for e in exits), default=None)
     if ended is not None:
         high = max(low, min(high, ended))
     return SigtermInference(window=Window(start=low, end=high), method=method, exact=exact)
@@ -51,18 +51,9 @@ def infer_sigterm(
 
 def _start_of_prestop(deleted: Moment, killing: Moment | None) -> tuple[Instant, Instant, str, bool]:
     if killing is None:
-        return deleted.earliest, _latest(deleted) + KUBELET_REACTION_NS, "deletion (no Killing event was seen)", False
+        return deleted.earliest, latest(deleted) + KUBELET_REACTION_NS, "deletion (no Killing event was seen)", False
     low = max(killing.earliest, deleted.earliest)
-    return low, max(low, _latest(killing)), "Killing event", True
-
-
-def _latest(moment: Moment) -> Instant:
-    """The latest instant at which it can have happened: the watch had delivered it."""
-    return min(moment.reported.end, moment.seen_ns) if moment.reported else moment.seen_ns
-
-
-def _exit_end(end: ContainerExit) -> Instant:
-    return min(end.finished.end, end.seen_ns) if end.finished else end.seen_ns
+    return low, max(low, latest(killing)), "Killing event", True
 
 
 def _prestop_delay(spec: PodSpec | None, grace_ns: int) -> tuple[int, int] | None:

@@ -1,0 +1,95 @@
+"""What the run could have seen: requests met by ending pods, and the bounds that follow from how much was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rollcheck.analyze.counts import count_since
+from rollcheck.analyze.model import Bounds, Counts, PodLife, Timeline, began, latest
+from rollcheck.analyze.statistics import upper_bound
+from rollcheck.analyze.timeline import pod_of
+from rollcheck.facts.attempts import Attempt, Lane
+from rollcheck.facts.clock import SECOND, Instant, Window
+
+AFTERMATH_NS = SECOND
+"""A pod's end can lose requests this long after its object is gone: rules of the data plane outlive it."""
+
+
+def replaced_pods(timeline: Timeline) -> tuple[PodLife, ...]:
+    """Old pods that were deleted and are gone."""
+    return tuple(p for p in timeline.pods if p.generation == "old" and p.deleted is not None and p.gone_ns is not None)
+
+
+def termination(pod: PodLife, end_ns: Instant) -> Window | None:
+    """From its deletion until nothing can be lost to its end any more; None of a pod that was not deleted."""
+    if pod.deleted is None:
+        return None
+    start = pod.deleted.earliest
+    gone = end_ns if pod.gone_ns is None else pod.gone_ns
+    return Window(start=start, end=max(start, gone) + AFTERMATH_NS)
+
+
+def replacement_losses(timeline: Timeline) -> tuple[Attempt, ...]:
+    """Failed attempts that ended after the replacement began; none when it never did."""
+    if timeline.replacement is None:
+        return ()
+    return tuple(a for a in timeline.failures if a.ended_ns >= timeline.replacement.start)
+
+
+def replacement_counts(timeline: Timeline) -> Counts:
+    """Of what ended after the replacement began, the tail included."""
+    if timeline.replacement is None:
+        return Counts(scheduled=0, sent=0, not_sent=0, ok=0, failed=0)
+    return count_since(timeline, timeline.replacement.start)
+
+
+def bounds_of(timeline: Timeline) -> Bounds:
+    """The three bounds of the verdict: shortest outage, loss per request, loss per pod replaced."""
+    counts = replacement_counts(timeline)
+    replaced = replaced_pods(timeline)
+    losing = _losing_pods(replacement_losses(timeline), replaced, timeline.window.end)
+    known = any(p.traffic.met_terminating is not None for p in timeline.pods)
+    return Bounds(
+        shortest_outage_s=_shortest_outages(timeline),
+        loss_per_request=upper_bound(counts.failed, counts.sent),
+        loss_per_pod=upper_bound(len(losing), len(replaced)),
+        pods_replaced=len(replaced),
+        pods_lossless=len(replaced) - len(losing),
+        unmet=tuple(p.name for p in replaced if p.traffic.met_terminating == 0),
+        exposure_known=known,
+    )
+
+
+def _losing_pods(lost: Iterable[Attempt], replaced: Sequence[PodLife], end_ns: Instant) -> set[str]:
+    """Uids of the pods that a loss may be due to: the one it was on, else all that were ending, else the nearest."""
+    losing: set[str] = set()
+    for attempt in lost:
+        named = [p for p in replaced if pod_of(attempt, p)]
+        losing |= {p.uid for p in named or _ending_at(began(attempt), replaced, end_ns)}
+    return losing
+
+
+def _ending_at(at: Instant, replaced: Sequence[PodLife], end_ns: Instant) -> list[PodLife]:
+    ending = [p for p in replaced if (span := termination(p, end_ns)) is not None and span.holds(at)]
+    if ending or not replaced:
+        return ending
+    return [min(replaced, key=lambda p: (abs(latest(p.deleted) - at) if p.deleted else end_ns, p.uid))]
+
+
+def _shortest_outages(timeline: Timeline) -> dict[str, float]:
+    """Lane → seconds: open-loop arrivals, evenly paced, leave no longer span than this without one.
+
+    From the rate that was asked, or from the one that was kept where that is lower.
+    """
+    header, span = timeline.document.header, timeline.replacement
+    shortest: dict[str, float] = {}
+    for plan in header.lanes:
+        asked = header.qps * plan.share
+        sent = [i for i in timeline.intervals if i.lane == plan.lane and span is not None and i.start_ns >= span.start]
+        seconds = sum(i.end_ns - i.start_ns for i in sent) / SECOND
+        kept = sum(i.ok + i.failed for i in sent) / seconds if seconds else 0.0
+        # A paced lane holds up to one arrival less than rate times span: no sign of a lower rate.
+        rate = kept if not asked or kept + 2 / max(seconds, 1e-9) < asked else asked
+        if plan.lane != Lane.PROBE and (asked or kept):
+            shortest[plan.lane] = 1 / rate if rate else seconds
+    return shortest

@@ -1,0 +1,151 @@
+"""How long after its deletion new connections still reached an old pod: what a preStop sleep has to cover.
+
+Two kinds of evidence, both placed by when the attempt *began*: answers on new connections by a pod that had been
+deleted (where responses name pods), and new connections that failed as they do when they reach a pod that is gone
+(refused, no route, time-out), or as an ingress reports it (502, 503, 504).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from rollcheck.analyze.model import PodLife, Propagation, Timeline, began, latest
+from rollcheck.analyze.timeline import pod_of
+from rollcheck.facts.attempts import Attempt, ConnectionUse, Outcome, Phase
+from rollcheck.facts.clock import SECOND, Instant
+
+CHANCE = 0.01
+"""With this chance new connections would have missed a pod that was still in the rules for so long."""
+LATEST_S = 60.0
+"""A failure longer after the last deletion than this says nothing about endpoints: kube-proxy resyncs in 30 s."""
+GATEWAY_STATUSES = (502, 503, 504)
+DEAD_END = (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.TIMEOUT)
+SHORTEST_PRESTOP_S, LONGEST_PRESTOP_S = 5, 60
+MARGIN = 1.5
+
+
+def measure_propagation(timeline: Timeline) -> tuple[Propagation, ...]:
+    """Per old pod, or for all at large (pod "") from failures that do not tell which pod they reached."""
+    deleted = [p for p in timeline.pods if p.generation == "old" and p.deleted is not None]
+    deleted.sort(key=lambda p: (p.deleted.earliest if p.deleted else 0, p.name, p.uid))
+    dead_ends = _dead_ends(timeline)
+    found = [m for pod in deleted if (m := _of_pod(timeline, pod, deleted, dead_ends)) is not None]
+    at_large = _at_large(timeline, deleted, [a for a in dead_ends if not any(pod_of(a, p) for p in deleted)])
+    return (*found, *([at_large] if at_large else []))
+
+
+def recommend_prestop(measured: Iterable[Propagation]) -> int | None:
+    """Seconds of preStop sleep that cover the longest propagation seen; None when nothing was measured.
+
+    The rule: the longest upper bound and half as much again, rounded up to the next whole second, at least 5 (one
+    quiet cluster does not vouch for a busy one) and at most 60 (what takes longer is not cured by sleeping).
+    """
+    longest = max((m.seconds[1] for m in measured), default=None)
+    if longest is None:
+        return None
+    return min(LONGEST_PRESTOP_S, max(SHORTEST_PRESTOP_S, math.ceil(longest * MARGIN)))
+
+
+def _dead_ends(timeline: Timeline) -> list[Attempt]:
+    """New connections that failed as if they had reached a pod that was gone.
+
+    Left out where something else explains them as well: no endpoint was ready, or new pods have no readiness probe and
+    so may refuse before they listen.
+    """
+    unprobed = any(
+        p.generation == "new" and p.spec is not None and not all(c.readiness for c in p.spec.containers)
+        for p in timeline.pods
+    )
+    if unprobed:
+        return []
+    ingress = timeline.document.header.route == "ingress"
+    attempts = sorted((*timeline.failures, *timeline.probes), key=lambda a: (began(a), a.lane, a.seq))
+    return [a for a in attempts if _is_dead_end(a, ingress) and _ready_count(timeline, began(a)) != 0]
+
+
+def _is_dead_end(attempt: Attempt, ingress: bool) -> bool:
+    if ingress:
+        return attempt.outcome is Outcome.BAD_STATUS and attempt.status in GATEWAY_STATUSES
+    return attempt.use is ConnectionUse.NEW and attempt.phase is Phase.CONNECT and attempt.outcome in DEAD_END
+
+
+def _ready_count(timeline: Timeline, at: Instant) -> int | None:
+    """Ready endpoints at that instant, None before anything was seen of them."""
+    return next((count for since, count in reversed(timeline.ready_endpoints) if since <= at), None)
+
+
+def _of_pod(
+    timeline: Timeline, pod: PodLife, deleted: Sequence[PodLife], dead_ends: Sequence[Attempt]
+) -> Propagation | None:
+    """From answers on new connections by that pod, and from failures that can only be its own."""
+    assert pod.deleted is not None
+    answered = pod.traffic.last_ok_new_ns
+    failed = [began(a) for a in dead_ends if _only_candidate(a, pod, deleted)]
+    last_failed = max(failed, default=None)
+    if answered is None and last_failed is None:
+        return None
+    last = max(at for at in (answered, last_failed) if at is not None)
+    low = max(0, last - latest(pod.deleted))
+    high = max(low, max(last, latest(pod.deleted)) + _silence_ns(timeline) - pod.deleted.earliest)
+    if last_failed == last:
+        evidence = f"the last of {len(failed):,} new connections that found {pod.name} dead began {_after(low)}"
+    elif low:
+        evidence = f"the last answer of {pod.name} on a new connection was asked for {_after(low)}"
+    else:
+        evidence = f"no new connection reached {pod.name} after its deletion was seen"
+    return Propagation(pod=pod.name, seconds=(low / SECOND, high / SECOND), evidence=evidence)
+
+
+def _only_candidate(attempt: Attempt, pod: PodLife, deleted: Sequence[PodLife]) -> bool:
+    """Whether the attempt reached that pod: it says so, or no other pod had been deleted not long before it."""
+    if any(pod_of(attempt, p) for p in deleted):
+        return pod_of(attempt, pod) and pod.deleted is not None and began(attempt) >= pod.deleted.earliest
+    return [p.uid for p in _candidates(began(attempt), deleted)] == [pod.uid]
+
+
+def _candidates(at: Instant, deleted: Sequence[PodLife]) -> list[PodLife]:
+    """The pods that may still have been in the rules at that instant."""
+    return [p for p in deleted if p.deleted and p.deleted.earliest <= at <= latest(p.deleted) + LATEST_S * SECOND]
+
+
+def _at_large(timeline: Timeline, deleted: Sequence[PodLife], dead_ends: Sequence[Attempt]) -> Propagation | None:
+    """From failures with several candidates: each was reached by at least the time since the latest deletion.
+
+    The pod may have been one deleted earlier, but the likeliest is the one deleted last before the failure.
+    """
+    spread: list[tuple[int, int]] = []
+    for attempt in dead_ends:
+        at = began(attempt)
+        candidates = _candidates(at, deleted)
+        if len(candidates) > 1:
+            last = max(candidates, key=lambda p: latest(p.deleted) if p.deleted else 0)
+            assert last.deleted is not None
+            spread.append((max(0, at - latest(last.deleted)), at - last.deleted.earliest))
+    if not spread:
+        return None
+    low = max(low for low, _ in spread)
+    high = max(high for _, high in spread) + _silence_ns(timeline)
+    way = "gateway errors" if timeline.document.header.route == "ingress" else "new connections that failed"
+    return Propagation(
+        pod="",
+        seconds=(low / SECOND, high / SECOND),
+        evidence=f"{len(spread):,} {way}, the last of them {_after(low)} of a pod (responses do not tell which)",
+    )
+
+
+def _silence_ns(timeline: Timeline) -> int:
+    """How long new connections must miss a pod before chance cannot be the reason.
+
+    A pod among m is missed by one connection with 1 − 1/m, by k in a row with (1 − 1/m)^k.
+    """
+    header = timeline.document.header
+    fresh = sum(header.qps * plan.share for plan in header.lanes if plan.lane == "fresh")
+    rate = fresh or header.qps or 1.0
+    endpoints = max([2, *(count for _, count in timeline.ready_endpoints)])
+    misses = math.ceil(math.log(CHANCE) / math.log(1 - 1 / endpoints))
+    return round(misses / rate * SECOND)
+
+
+def _after(nanoseconds: int) -> str:
+    return f"{nanoseconds / SECOND:.2f} s after its deletion"
