@@ -1,0 +1,170 @@
+"""One connection and the attempt that is under way on it: a record with slots, driven by the reactor.
+
+    CONNECTING → (TLS) → SENDING → AWAITING → IDLE → SENDING → …  → CLOSED
+                                            → LINGERING (we asked for close; the peer's FIN is awaited) → CLOSED
+
+Plain attributes and no methods of its own on the hot path: at full speed a connection is touched every five
+microseconds.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Outcome, Phase, Stage
+from rollcheck.facts.clock import Instant
+from rollcheck.facts.connections import ClosedBy
+from rollcheck.facts.connections import Connection as ConnectionFact
+from rollcheck.load.lanes import Arrival
+from rollcheck.load.transport import format_address
+
+if TYPE_CHECKING:
+    from rollcheck.load.lanes import LaneState
+    from rollcheck.load.wire import ResponseReader
+
+CONNECTING, TLS, SENDING, AWAITING, IDLE, LINGERING, CLOSED = range(7)
+
+
+class Connection:
+    """A socket, what is known of it, and its current attempt.
+
+    Attributes:
+        opened: when it was connected (0 before).
+        ended: when its last answer was whole.
+        requests: requests answered on it.
+        pod: the pod that last answered on it, when it said so.
+        seq, stage, intended, released, sent: of the current attempt.
+        first_byte: when its answer began, 0 before.
+        received: bytes of its answer.
+        unsent: what is left of its request.
+    """
+
+    __slots__ = (
+        "ended",
+        "events",
+        "fd",
+        "first_byte",
+        "id",
+        "intended",
+        "lane",
+        "local",
+        "opened",
+        "peer",
+        "pod",
+        "reader",
+        "received",
+        "recv",
+        "released",
+        "requests",
+        "send",
+        "sent",
+        "seq",
+        "sock",
+        "stage",
+        "state",
+        "unsent",
+    )
+
+    def __init__(self, lane: LaneState, arrival: Arrival, sock: socket.socket, now: Instant) -> None:
+        self.lane = lane
+        self.use_socket(sock)
+        self.state = CONNECTING
+        self.events = 0
+        self.id = self.requests = self.received = 0
+        self.opened = self.ended = self.first_byte = 0
+        self.local = self.peer = self.pod = ""
+        self.reader: ResponseReader | None = None
+        self.unsent = b""
+        self.stage: Stage
+        self.seq, self.stage, self.intended, self.released = arrival
+        self.sent = now
+
+    def use_socket(self, sock: socket.socket | ssl.SSLSocket) -> None:
+        """Talk through `sock` from now on."""
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.recv = sock.recv
+        self.send = sock.send
+
+    def mark_connected(self, number: int, now: Instant) -> None:
+        """The connection stands.
+
+        Raises:
+            OSError: it is gone already.
+        """
+        self.opened = now
+        self.local = format_address(self.sock.getsockname())
+        self.peer = format_address(self.sock.getpeername())
+        self.id = number
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may be given a request."""
+        return self.state == IDLE
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an attempt is under way on it."""
+        return self.state <= AWAITING
+
+    @property
+    def phase(self) -> Phase:
+        """How far the current attempt has come."""
+        if self.state == CONNECTING:
+            return Phase.CONNECT
+        if self.state == TLS:
+            return Phase.TLS
+        if self.state == SENDING:
+            return Phase.SEND
+        # Before the first byte the reader still holds what the last answer was.
+        begun = self.received > 0 and self.reader is not None and self.reader.head_done
+        return Phase.BODY if begun else Phase.AWAIT
+
+    def to_attempt(
+        self, phase: Phase, outcome: Outcome, now: Instant, *, status: int = 0, detail: str = "", pod: str = ""
+    ) -> Attempt:
+        """The current attempt, ended."""
+        new = self.requests == 0
+        named = pod or self.pod
+        return Attempt(
+            seq=self.seq,
+            lane=self.lane.name,
+            stage=self.stage,
+            phase=phase,
+            outcome=outcome,
+            intended_ns=self.intended,
+            released_ns=self.released,
+            sent_ns=None if outcome is Outcome.DROPPED else self.sent,
+            ended_ns=now,
+            connected_ns=(self.opened or None) if new else None,
+            first_byte_ns=self.first_byte or None,
+            status=status,
+            detail=detail,
+            connection=self.id,
+            use=ConnectionUse.NEW if new else ConnectionUse.REUSED,
+            connection_age_ns=0 if new else self.sent - self.opened,
+            requests_before=self.requests,
+            local=self.local,
+            peer=self.peer,
+            bytes_received=self.received,
+            pod=named,
+            pod_from=("response" if pod else "connection") if named else "",
+        )
+
+    def to_fact(self, closed_by: ClosedBy, now: Instant, *, reset: bool = False) -> ConnectionFact:
+        """The connection, closed."""
+        return ConnectionFact(
+            id=self.id,
+            lane=Lane(self.lane.name),
+            opened_ns=self.opened,
+            closed_ns=now,
+            closed_by=closed_by,
+            local=self.local,
+            peer=self.peer,
+            requests=self.requests,
+            idle_ns=now - self.ended if self.ended else 0,
+            pod=self.pod,
+            reset=reset,
+        )

@@ -1,0 +1,440 @@
+"""The sockets: one epoll set, every connection in it, and what each readiness event does to an attempt.
+
+No task, no await and no callback per request: the engine drains the set in batches and everything here runs to the
+end. Readiness is level-triggered, so a bounded read leaves the rest for the next turn. No connection is opened while
+a batch is being handled: an event left in the batch for a closed descriptor must not meet a new one of that number.
+
+One server's answers mostly repeat byte for byte. A bounded memo from the exact bytes of a small answer to what the
+parser made of them leaves the parser for the first of each.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import ssl
+from typing import NamedTuple, Protocol
+
+from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Outcome, Phase
+from rollcheck.facts.clock import MILLISECOND, Instant
+from rollcheck.facts.connections import ClosedBy
+from rollcheck.facts.connections import Connection as ConnectionFact
+from rollcheck.load.connection import AWAITING, CLOSED, CONNECTING, IDLE, LINGERING, SENDING, TLS, Connection
+from rollcheck.load.lanes import Arrival, LaneState
+from rollcheck.load.outcomes import Cause, Fault, describe_errno, find_outcome
+from rollcheck.load.plan import LoadPlan
+from rollcheck.load.timer import Clock
+from rollcheck.load.transport import Address, make_tls_context, open_socket, read_cause
+from rollcheck.load.wire import KEEP_BODY, ResponseReader, WireError, make_reader
+
+NEVER: Instant = 2**62
+CHUNK = 65_536
+READS_PER_EVENT = 16
+"""Reads of one connection before the others get their turn."""
+MEMO_BYTES = 4_096
+MEMO_SIZE = 512
+LINGER_NS = 250 * MILLISECOND
+"""How long a connection that we asked to be closed waits for the peer's FIN. Whoever closes first keeps the port in
+TIME_WAIT, and our ephemeral ports are the scarcer ones."""
+EXPIRY_GRAIN_NS = MILLISECOND
+
+_IN = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)
+_OUT = getattr(select, "EPOLLOUT", 4)
+_GONE = getattr(select, "EPOLLRDHUP", 0x2000) | getattr(select, "EPOLLHUP", 16) | getattr(select, "EPOLLERR", 8)
+_IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
+_LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Answer(NamedTuple):
+    """A whole answer, judged."""
+
+    status: int
+    outcome: Outcome
+    keep_alive: bool
+    pod: str
+
+
+class Listener(Protocol):
+    """Who is told what became of the attempts and the connections."""
+
+    def on_ok(self, connection: Connection, answer: Answer, now: Instant) -> None:
+        """An attempt of a scheduled lane ended OK."""
+
+    def on_end(self, attempt: Attempt) -> None:
+        """An attempt that is kept whole ended: it was not OK, or it was a probe."""
+
+    def on_closed(self, fact: ConnectionFact) -> None:
+        """A connection worth a line was closed."""
+
+
+class Reactor:
+    """Opens, drives and closes connections.
+
+    Attributes:
+        busy: attempts under way on a connection.
+        next_check: the instant at which `expire` next has something to look at.
+    """
+
+    def __init__(self, plan: LoadPlan, listener: Listener, clock: Clock) -> None:
+        self._target = plan.target
+        self._expectation = plan.expectation
+        self._method, self._pod_header = plan.method, plan.pod_header
+        self._timeout_ns = int(plan.timeout_s * 1e9)
+        self._tls = make_tls_context(verify=plan.verify_tls, ca_file=plan.ca_file) if plan.target.tls else None
+        self._listener = listener
+        self._clock = clock
+        self.epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+        self._readers: list[ResponseReader] = []
+        self._memo: dict[bytes, Answer] = {}
+        self._last_id = 0
+        self.busy = 0
+        self.next_check: Instant = NEVER
+
+    @property
+    def connections(self) -> int:
+        """Connections in any state."""
+        return len(self._connections)
+
+    # Starting an attempt
+
+    def open(self, lane: LaneState, arrival: Arrival, address: Address) -> tuple[Cause, str] | None:
+        """Begin an attempt on a new connection; gives back why not when it never came to be one."""
+        try:
+            sock = open_socket(address)
+        except OSError as e:
+            return read_cause(e)
+        now = self._clock()
+        connection = Connection(lane, arrival, sock, now)
+        self._connections[connection.fd] = connection
+        lane.open += 1
+        self._begin(now)
+        error = sock.connect_ex(address[1])
+        if error == 0:
+            self._on_connected(connection)
+        elif error in _IN_PROGRESS:
+            self._want(connection, _OUT)
+        else:
+            self._fail(connection, error, describe_errno(error))
+        return None
+
+    def send(self, connection: Connection, arrival: Arrival) -> None:
+        """Begin an attempt on an idle connection."""
+        connection.seq, connection.stage, connection.intended, connection.released = arrival
+        connection.received = connection.first_byte = 0
+        connection.sent = now = self._clock()
+        self._begin(now)
+        self._send(connection, connection.lane.request)
+
+    def _begin(self, now: Instant) -> None:
+        self.busy += 1
+        if now + self._timeout_ns < self.next_check:
+            self.next_check = now + self._timeout_ns
+
+    def _send(self, connection: Connection, data: bytes) -> None:
+        try:
+            sent = connection.send(data)
+        except _LATER:
+            sent = 0
+        except OSError as e:
+            connection.state = SENDING
+            self._on_send_failed(connection, e)
+            return
+        if sent == len(data):
+            connection.state = AWAITING
+            connection.unsent = b""
+            self._want(connection, _IN)
+        else:
+            connection.state = SENDING
+            connection.unsent = data[sent:]
+            # A server may answer, and close, before it has read everything.
+            self._want(connection, _IN | _OUT)
+
+    def _want(self, connection: Connection, events: int) -> None:
+        if connection.events == events:
+            return
+        if connection.events:
+            self.epoll.modify(connection.fd, events)
+        else:
+            self.epoll.register(connection.fd, events)
+        connection.events = events
+
+    # Events
+
+    def handle(self, fd: int, events: int) -> None:
+        """Do what one readiness event asks for."""
+        connection = self._connections.get(fd)
+        if connection is None:  # closed earlier in this batch
+            return
+        state = connection.state
+        if state == AWAITING:
+            self._read(connection, events)
+        elif state == IDLE:
+            self._on_idle_event(connection)
+        elif state == CONNECTING:
+            self._on_connecting_event(connection)
+        elif state == SENDING:
+            if events & ~_OUT:
+                self._read(connection, events)
+            if connection.state == SENDING and connection.unsent:
+                self._send(connection, connection.unsent)
+        elif state == TLS:
+            self._shake_hands(connection)
+        else:
+            self._close(connection)
+
+    def _on_connecting_event(self, connection: Connection) -> None:
+        error = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            self._fail(connection, error, describe_errno(error))
+        else:
+            self._on_connected(connection)
+
+    def _on_connected(self, connection: Connection) -> None:
+        try:
+            connection.mark_connected(self._last_id + 1, self._clock())
+            self._last_id += 1
+            if self._tls is not None:
+                connection.state = TLS
+                connection.use_socket(
+                    self._tls.wrap_socket(
+                        connection.sock, server_hostname=self._target.server_name, do_handshake_on_connect=False
+                    )
+                )
+        except OSError as e:
+            # Connected and gone again before we looked.
+            self._fail(connection, *read_cause(e), reset=True)
+            return
+        if self._tls is None:
+            self._send(connection, connection.lane.request)
+        else:
+            self._shake_hands(connection)
+
+    def _shake_hands(self, connection: Connection) -> None:
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        try:
+            connection.sock.do_handshake()
+        except ssl.SSLWantReadError:
+            self._want(connection, _IN)
+        except ssl.SSLWantWriteError:
+            self._want(connection, _IN | _OUT)
+        except OSError as e:
+            cause, detail = read_cause(e)
+            self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
+        else:
+            self._send(connection, connection.lane.request)
+
+    def _on_idle_event(self, connection: Connection) -> None:
+        """Something came on an idle connection: its end, or bytes that nobody asked for."""
+        reset = False
+        try:
+            if connection.recv(CHUNK):
+                # Servers say 408 and close; whatever it is, the connection is of no more use.
+                connection.recv(1)
+        except _LATER:
+            if connection.sock.__class__ is ssl.SSLSocket:
+                return  # a session ticket, or half a record
+        except OSError:
+            reset = True
+        self._close(connection, ClosedBy.PEER_IDLE, reset=reset)
+
+    def _read(self, connection: Connection, events: int) -> None:
+        for _ in range(READS_PER_EVENT):
+            try:
+                data = connection.recv(CHUNK)
+            except _LATER:
+                return
+            except OSError as e:
+                cause, detail = read_cause(e)
+                self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
+                return
+            if not data:
+                self._on_eof(connection)
+                return
+            if self._take_in(connection, data, events) or (len(data) < CHUNK and self._tls is None):
+                return
+
+    def _take_in(self, connection: Connection, data: bytes, events: int) -> bool:
+        """Add bytes to the answer; True once the attempt is over."""
+        whole_at_once = connection.received == 0
+        connection.received += len(data)
+        if whole_at_once:
+            if len(data) <= MEMO_BYTES:
+                known = self._memo.get(data)
+                if known is not None:
+                    self._finish(connection, known, events)
+                    return True
+            connection.first_byte = self._clock()
+            self._prepare_reader(connection)
+        reader = connection.reader
+        assert reader is not None
+        try:
+            whole = reader.receive(data)
+        except WireError as e:
+            self._fail(connection, Fault.PARSER, str(e)[:200])
+            return True
+        if whole:
+            answer = self._judge(reader)
+            if whole_at_once and len(data) <= MEMO_BYTES and not reader.surplus:
+                self._remember(data, answer)
+            self._finish(connection, answer, events, surplus=reader.surplus)
+        return whole
+
+    def _prepare_reader(self, connection: Connection) -> None:
+        if connection.reader is None:
+            if self._readers:
+                connection.reader = self._readers.pop()
+                connection.reader.start()
+            else:
+                keep = KEEP_BODY if self._expectation.body else 0
+                connection.reader = make_reader(self._method, self._pod_header, keep_body=keep)
+        else:
+            connection.reader.next()
+
+    def _judge(self, reader: ResponseReader) -> Answer:
+        outcome = self._expectation.judge(reader.status, reader.body)
+        return Answer(reader.status, outcome, reader.keep_alive, reader.pod)
+
+    def _remember(self, data: bytes, answer: Answer) -> None:
+        if len(self._memo) >= MEMO_SIZE:
+            self._memo.clear()  # a Date header makes a new answer each second: old ones never come again
+        self._memo[data] = answer
+
+    # Ends of attempts
+
+    def _finish(self, connection: Connection, answer: Answer, events: int, *, surplus: bool = False) -> None:
+        """The answer is whole."""
+        now = self._clock()
+        self.busy -= 1
+        lane = connection.lane
+        if answer.pod:
+            connection.pod = answer.pod
+        if answer.outcome is not Outcome.OK or lane.name is Lane.PROBE:
+            connection.first_byte = connection.first_byte or now
+            attempt = connection.to_attempt(Phase.BODY, answer.outcome, now, status=answer.status, pod=answer.pod)
+            self._listener.on_end(attempt)
+            if answer.outcome is not Outcome.OK:
+                self._close(connection, ClosedBy.US_FAILED if answer.keep_alive else ClosedBy.PEER_ANNOUNCED)
+                return
+        else:
+            self._listener.on_ok(connection, answer, now)
+        connection.requests += 1
+        connection.ended = now
+        surplus = surplus or (self._tls is not None and connection.sock.pending() > 0)  # type: ignore[union-attr]
+        if lane.fresh:
+            self._linger(connection, now, gone=bool(events & _GONE))
+        elif not answer.keep_alive:
+            self._close(connection, ClosedBy.PEER_ANNOUNCED)
+        elif surplus or connection.state == SENDING:
+            self._close(connection, ClosedBy.US_FAILED)
+        elif events & _GONE:
+            # Answer and end came together; it was idle for no time at all.
+            self._close(connection, ClosedBy.PEER_IDLE, reset=bool(events & select.EPOLLERR))
+        else:
+            connection.state = IDLE
+            lane.put_idle(connection)
+
+    def _linger(self, connection: Connection, now: Instant, *, gone: bool) -> None:
+        if gone:
+            self._close(connection)
+            return
+        connection.lane.open -= 1
+        connection.state = LINGERING
+        self._want(connection, _IN)
+        if now + LINGER_NS < self.next_check:
+            self.next_check = now + LINGER_NS
+
+    def _on_eof(self, connection: Connection) -> None:
+        reader = connection.reader
+        if not connection.received or reader is None:
+            self._fail(connection, Fault.EOF, "")
+        elif reader.receive_eof():
+            self._finish(connection, self._judge(reader), 0)
+        else:
+            self._fail(connection, Fault.CUT, "")
+
+    def _on_send_failed(self, connection: Connection, error: OSError) -> None:
+        """The request could not be written; an answer that came first (413, 408) still counts."""
+        try:
+            data = connection.recv(CHUNK)
+        except OSError:
+            data = b""
+        if data and self._take_in(connection, data, 0):
+            return
+        cause, detail = read_cause(error)
+        self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
+
+    def _fail(self, connection: Connection, cause: Cause, detail: str, *, reset: bool = False) -> None:
+        """The attempt ended without a whole answer."""
+        now = self._clock()
+        self.busy -= 1
+        phase = connection.phase
+        outcome = find_outcome(phase, cause)
+        status = connection.reader.status if phase is Phase.BODY and connection.reader else 0
+        attempt = connection.to_attempt(phase, outcome, now, status=status, detail=detail)
+        self._close(connection, _closer(cause), reset=reset)
+        self._listener.on_end(attempt)
+
+    def _close(self, connection: Connection, closed_by: ClosedBy | None = None, *, reset: bool = False) -> None:
+        """Close it, and record it when its lane keeps connections or its only attempt failed."""
+        del self._connections[connection.fd]
+        if connection.state != LINGERING:
+            connection.lane.open -= 1
+        connection.state = CLOSED
+        # The kernel takes a closed descriptor out of the epoll set by itself.
+        connection.sock.close()
+        if connection.reader is not None and len(self._readers) < MEMO_SIZE:
+            self._readers.append(connection.reader)
+        connection.reader = None
+        if connection.opened and closed_by is not None:
+            self._listener.on_closed(connection.to_fact(closed_by, self._clock(), reset=reset))
+
+    # Time, and the end
+
+    def expire(self, now: Instant) -> None:
+        """End what is past its deadline, and find the next deadline.
+
+        All attempts have the same timeout, so none that begins later can be due sooner than the earliest one here:
+        looking at all connections once per earliest deadline costs nothing per request.
+        """
+        earliest = NEVER
+        for connection in list(self._connections.values()):
+            if connection.is_busy:
+                due = connection.sent + self._timeout_ns
+                if due <= now:
+                    self._fail(connection, Fault.DEADLINE, "")
+                    continue
+            elif connection.state == LINGERING:
+                due = connection.ended + LINGER_NS
+                if due <= now:
+                    self._close(connection)
+                    continue
+            else:
+                continue
+            earliest = min(earliest, due)
+        self.next_check = max(earliest, now + EXPIRY_GRAIN_NS) if earliest < NEVER else NEVER
+
+    def close(self) -> None:
+        """End everything: what is under way is abandoned."""
+        for connection in list(self._connections.values()):
+            if connection.is_busy:
+                self._fail(connection, Fault.END, "")
+            elif connection.state == LINGERING:
+                self._close(connection)
+            else:
+                self._close(connection, ClosedBy.US_END)
+        self.epoll.close()
+
+
+def use_of(connection: Connection) -> ConnectionUse:
+    """Whether the current attempt is the connection's first."""
+    return ConnectionUse.REUSED if connection.requests else ConnectionUse.NEW
+
+
+def _closer(cause: Cause) -> ClosedBy:
+    if cause is Fault.END:
+        return ClosedBy.US_END
+    if cause in {Fault.DEADLINE, Fault.PARSER, Fault.TLS}:
+        return ClosedBy.US_FAILED
+    return ClosedBy.PEER_IN_FLIGHT

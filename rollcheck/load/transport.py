@@ -1,0 +1,104 @@
+"""The way to the kernel: sockets, TLS contexts, addresses, and which cause an exception of theirs is."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+
+from rollcheck.errors import UsageError
+from rollcheck.load.outcomes import Cause, Fault, describe_errno
+from rollcheck.load.plan import is_ip
+
+Address = tuple[int, tuple[str | int, ...]]
+"""Address family and what connect() takes."""
+
+
+def make_tls_context(*, verify: bool, ca_file: str) -> ssl.SSLContext:
+    """One context for a whole run; building it reads the system's authorities, about 20 ms.
+
+    Raises:
+        UsageError: `ca_file` cannot be read or holds no certificate.
+    """
+    try:
+        context = ssl.create_default_context(cafile=ca_file or None)
+    except OSError as e:
+        raise UsageError(f"cannot take certificate authorities from {ca_file}: {e.strerror or e}") from e
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def literal_address(host: str, port: int) -> Address | None:
+    """The address that an IP literal is; None for a name."""
+    if not is_ip(host):
+        return None
+    return (socket.AF_INET6, (host, port, 0, 0)) if ":" in host else (socket.AF_INET, (host, port))
+
+
+def lookup(host: str, port: int) -> tuple[Address, ...]:
+    """The addresses of a name, as the system's resolver gives them; blocks.
+
+    IPv4 wins where there are both, as in fortio: an attempt goes to one address, and a name such as `localhost` often
+    has an IPv6 address on which nobody listens. Falling back within an attempt would be a hidden retry.
+
+    Raises:
+        OSError: there is none.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses: list[Address] = [(int(family), tuple(address)) for family, _, _, _, address in found]  # type: ignore[arg-type]
+    chosen = [a for a in addresses if a[0] == socket.AF_INET] or addresses
+    return tuple(dict.fromkeys(chosen))
+
+
+def open_socket(address: Address) -> socket.socket:
+    """A non-blocking TCP socket of the address's family, not yet connected.
+
+    Raises:
+        OSError: this machine has none left.
+    """
+    sock = socket.socket(address[0], socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0))
+    sock.setblocking(False)
+    # Without it a request in two pieces would wait for the peer's delayed acknowledgement.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def format_address(address: Sequence[object]) -> str:
+    """`ip:port`, with brackets around an IPv6 address."""
+    host, port = str(address[0]), address[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def read_cause(error: OSError) -> tuple[Cause, str]:
+    """What an exception of a socket means, and a short detail without addresses."""
+    if isinstance(error, ssl.SSLError):
+        if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return Fault.EOF, "closed without close_notify"
+        said = getattr(error, "verify_message", "") or error.reason or type(error).__name__
+        return Fault.TLS, str(said)
+    if isinstance(error, socket.gaierror):
+        return Fault.LOOKUP, str(error.strerror or error)
+    number = error.errno or errno.EIO
+    return number, describe_errno(number)
+
+
+def count_open_files() -> int:
+    """File descriptors of this process; 0 where the system does not say."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        try:
+            return len(os.listdir(folder)) - 1  # noqa: PTH208  # a Path for each of thousands is waste
+        except OSError:
+            continue
+    return 0
+
+
+def file_limit() -> int:
+    """The most file descriptors this process may open."""
+    import resource  # noqa: PLC0415  # not on every system
+
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
