@@ -1,0 +1,246 @@
+"""Everything that is watched during a run, in one nursery: facts go out as they come in, the present state is kept.
+
+Two resources are indispensable, the Deployment and its Pods. Of the others each can be forbidden (403) or unknown (404)
+on its own: then a `Note` says what the run cannot see, and it goes on without.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from rollcheck.errors import ClusterDenied, ClusterError, ClusterRefused
+from rollcheck.facts.actions import Note
+from rollcheck.facts.clock import SECOND, Instant
+from rollcheck.facts.cluster import Change, PodSeen, ReplicaSetSeen, ServiceSeen, SliceSeen, WatchGap, WorkloadSeen
+from rollcheck.facts.document import Fact
+from rollcheck.kube import objects
+from rollcheck.kube.api import Api, CredentialsRefused
+from rollcheck.kube.reflector import Delta, Reflector, Resource
+
+PING_EVERY_S = 5.0
+PING_WAIT_S = 5.0
+SILENT_AFTER_S = 15.0
+
+GONE = (Change.DELETED, Change.VANISHED)
+
+_HASH = "[bcdfghjklmnpqrstvwxz0-9]"
+"""The letters that Kubernetes makes names from: no vowels, so `web-admin` is no ReplicaSet of `web`."""
+
+_WITHOUT = {
+    "replicasets": "old and new pods are told apart by their labels only",
+    "endpointslices": "it cannot be told when a pod left its Service",
+    "events": "what the kubelet and the controllers said (preStop, SIGTERM, failing probes) is not known",
+}
+
+
+class Observer:
+    """Watches one Deployment and what belongs to it.
+
+    Args:
+        api: the API server.
+        workload: the Deployment as it was found.
+        services: the Services whose EndpointSlices count; with none, every slice that names one of our pods does.
+        sink: called, sync, with each fact in the order in which it arrived.
+        on_life: called just before the facts of a pod's deletion, disappearance, exit or change of readiness, and of a
+            change of endpoints, are recorded.
+
+    Attributes:
+        pods: uid → pod, those that exist now.
+        slices: uid → EndpointSlice, likewise.
+        replica_sets: uid → ReplicaSet of the workload, likewise.
+        workload: as it is now; None once it was deleted.
+        last_contact_ns: the last sign of life of the API server.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        workload: WorkloadSeen,
+        services: list[ServiceSeen],
+        sink: Callable[[Fact], None],
+        on_life: Callable[[], None] | None = None,
+    ) -> None:
+        self.pods: dict[str, PodSeen] = {}
+        self.slices: dict[str, SliceSeen] = {}
+        self.replica_sets: dict[str, ReplicaSetSeen] = {}
+        self.workload: WorkloadSeen | None = workload
+        self.last_contact_ns: Instant = time.monotonic_ns()
+        self._api = api
+        self._target = workload
+        self._services = {s.name for s in services}
+        self._sink = sink
+        self._on_life = on_life or (lambda: None)
+        self._specs_known: set[str] = set()
+        self._uids = {workload.uid}
+        self._names = re.compile(rf"{re.escape(workload.name)}-{_HASH}+(-{_HASH}+)?")
+        self._changed = trio.Event()
+        self._silence: tuple[Instant, str] | None = None
+        self._reflectors: list[Reflector] = []
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the API server gave a sign of life within the last `SILENT_AFTER_S`, and answers when asked."""
+        return self._silence is None and time.monotonic_ns() - self.last_contact_ns < SILENT_AFTER_S * SECOND
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Watch until cancelled; `started()` once every resource has been listed.
+
+        A gap that is open at the end is recorded then.
+
+        Raises:
+            ClusterError: the Deployment or its Pods cannot be listed at all.
+        """
+        try:
+            async with trio.open_nursery(strict_exception_groups=False) as nursery:
+                # one after the other: what an event or a slice concerns is known by the pods and ReplicaSets before it
+                for resource, take in self._plan():
+                    reflector = Reflector(
+                        self._api, resource, partial(self._take, take), self._sink_gap, self._note_contact
+                    )
+                    try:
+                        await nursery.start(reflector.run)
+                    except CredentialsRefused:
+                        raise
+                    except (ClusterDenied, ClusterRefused) as e:
+                        if not self._can_do_without(resource.name, e):
+                            raise
+                    else:
+                        self._reflectors.append(reflector)
+                nursery.start_soon(self._ping)
+                task_status.started()
+        finally:
+            for reflector in self._reflectors:
+                reflector.close_gap()
+            self._end_silence()
+
+    async def wait_change(self) -> None:
+        """Return after the next change of anything that is watched."""
+        await self._changed.wait()
+
+    def _plan(self) -> list[tuple[Resource, Callable[[Delta, Instant], None]]]:
+        namespace, name = self._target.namespace, self._target.name
+        apps = f"/apis/apps/v1/namespaces/{namespace}"
+        core = f"/api/v1/namespaces/{namespace}"
+        discovery = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}"
+        ours = self._target.pod_selector
+        slices = f"{objects.SERVICE_NAME} in ({','.join(sorted(self._services))})" if self._services else ""
+        return [
+            (Resource("deployments", f"{apps}/deployments", fields=f"metadata.name={name}"), self._take_workload),
+            (Resource("replicasets", f"{apps}/replicasets", labels=ours), self._take_replica_set),
+            (Resource("pods", f"{core}/pods", labels=ours), self._take_pod),
+            (Resource("endpointslices", f"{discovery}/endpointslices", labels=slices), self._take_slice),
+            (Resource("events", f"{core}/events"), self._take_event),
+        ]
+
+    def _can_do_without(self, name: str, error: ClusterError) -> bool:
+        lost = _WITHOUT.get(name)
+        if lost is None or (isinstance(error, ClusterRefused) and error.status != 404):
+            return False
+        self._sink(
+            Note(at_ns=time.monotonic_ns(), topic="permission", text=f"{name} cannot be watched, so {lost}: {error}")
+        )
+        return True
+
+    def _take(self, take: Callable[[Delta, Instant], None], delta: Delta, seen_ns: Instant) -> None:
+        take(delta, seen_ns)
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+
+    def _take_workload(self, delta: Delta, seen_ns: Instant) -> None:
+        seen = objects.workload(delta.raw, seen_ns, delta.change)
+        self._uids.add(seen.uid)
+        self.workload = None if delta.change in GONE else seen
+        self._sink(seen)
+
+    def _take_replica_set(self, delta: Delta, seen_ns: Instant) -> None:
+        seen = objects.replica_set(delta.raw, seen_ns, delta.change)
+        if seen.owner_uid != self._target.uid and seen.uid not in self.replica_sets:
+            return  # another workload's, whose labels happen to fit
+        self._uids.add(seen.uid)
+        if delta.change in GONE:
+            self.replica_sets.pop(seen.uid, None)
+        else:
+            self.replica_sets[seen.uid] = seen
+        self._sink(seen)
+
+    def _take_pod(self, delta: Delta, seen_ns: Instant) -> None:
+        uid, _ = objects.uid_and_version(delta.raw)
+        seen = objects.pod(delta.raw, seen_ns, delta.change, with_spec=uid not in self._specs_known)
+        before = self.pods.get(uid)
+        if before is not None and is_life(before, seen):
+            self._on_life()
+        self._specs_known.add(uid)
+        self._uids.add(uid)
+        if delta.change in GONE:
+            self.pods.pop(uid, None)
+        else:
+            self.pods[uid] = seen
+        self._sink(seen)
+
+    def _take_slice(self, delta: Delta, seen_ns: Instant) -> None:
+        seen = objects.endpoint_slice(delta.raw, seen_ns, delta.change)
+        before = self.slices.get(seen.uid)
+        if not self._services and before is None and not any(e.pod_uid in self._specs_known for e in seen.endpoints):
+            return
+        if (before.endpoints if before else ()) != seen.endpoints or delta.change in GONE:
+            self._on_life()
+        if delta.change in GONE:
+            self.slices.pop(seen.uid, None)
+        else:
+            self.slices[seen.uid] = seen
+        self._sink(seen)
+
+    def _take_event(self, delta: Delta, seen_ns: Instant) -> None:
+        if delta.change in GONE:
+            return  # an Event that expires says nothing
+        seen = objects.kube_event(delta.raw, seen_ns, delta.change)
+        if seen.uid in self._uids or (
+            # an event may overtake its pod
+            seen.kind in ("Pod", "ReplicaSet") and self._names.fullmatch(seen.name) and delta.change != Change.LISTED
+        ):
+            self._sink(seen)
+
+    def _note_contact(self, at_ns: Instant) -> None:
+        self.last_contact_ns = at_ns
+
+    def _sink_gap(self, gap: WatchGap) -> None:
+        self._sink(gap)
+
+    async def _ping(self) -> None:
+        """Ask for a sign of life: a watch on which nothing comes looks like one whose server hangs."""
+        while True:
+            await trio.sleep(PING_EVERY_S)
+            try:
+                await self._api.get("/version", timeout_s=PING_WAIT_S)
+            except (ClusterDenied, ClusterRefused):
+                self._note_contact(time.monotonic_ns())  # it answers, and that is all we wanted to know
+                self._end_silence()
+            except ClusterError as e:
+                if self._silence is None:
+                    self._silence = (self.last_contact_ns, str(e))
+            else:
+                self._note_contact(time.monotonic_ns())
+                self._end_silence()
+
+    def _end_silence(self) -> None:
+        silence, self._silence = self._silence, None
+        if silence is not None:
+            start, reason = silence
+            self._sink_gap(
+                WatchGap(
+                    resource="API server", start_ns=start, end_ns=time.monotonic_ns(), reason=reason, relisted=False
+                )
+            )
+
+
+def is_life(before: PodSeen, now: PodSeen) -> bool:
+    """Whether a change of a pod is one that its clients may feel: counts must be readable before and after it."""
+    if now.change in GONE or before.ready != now.ready or bool(before.deletion_at) != bool(now.deletion_at):
+        return True
+    states = {c.name: (c.state, c.restarts) for c in before.containers}
+    return any(states.get(c.name) != (c.state, c.restarts) for c in now.containers)
