@@ -47,6 +47,18 @@ class CredentialsRefused(ClusterDenied):
     """401: the API server does not know who we are, so nothing else can be asked either."""
 
 
+class NoAnswer(ClusterUnreachable):
+    """No answer, or half of one.
+
+    Attributes:
+        words: what happened, in few words, without the way out.
+        silent: whether time ran out (else the connection was refused or ended, and all before it had arrived).
+    """
+
+    words: str = ""
+    silent: bool = False
+
+
 class ClusterThrottled(ClusterRefused):
     """429: too many requests.
 
@@ -93,7 +105,6 @@ class Api:
             trust_env=False,
             base_url=access.server,
             follow_redirects=False,
-            timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
             headers={"User-Agent": "rollcheck", "Accept": "application/json"},
         )
         return self
@@ -157,7 +168,6 @@ class Api:
                 path,
                 params=dict(params),
                 headers={**_bearer(header), "Accept-Encoding": "identity"},
-                timeout=httpx.Timeout(CONNECT_S, read=read_s),
                 extensions=self._extensions(read_s),
             )
             try:
@@ -212,7 +222,6 @@ class Api:
                     params=dict(params or {}),
                     json=body,
                     headers=_bearer(header),
-                    timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
                     extensions=self._extensions(timeout_s, connect_s=min(CONNECT_S, timeout_s)),
                 )
             except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
@@ -287,23 +296,26 @@ class Api:
         )
         return new != refused
 
-    def _unreachable(self, error: BaseException) -> ClusterUnreachable:
+    def _unreachable(self, error: BaseException) -> NoAnswer:
         where = f"the API server {self.access.server} of the context {self.access.context!r}"
-        if isinstance(error, httpx.TimeoutException):
-            return ClusterUnreachable(
-                f"{where} did not answer in time; check the network (VPN?) or choose another with --context"
-            )
-        words = _root_words(error)
-        if "CERTIFICATE_VERIFY_FAILED" in words or "certificate verify failed" in words:
-            return ClusterUnreachable(
+        words, silent = _root_words(error), _is_timeout(error)
+        if silent:
+            words = "it did not answer in time"
+            text = f"{where} did not answer in time; check the network (VPN?) or choose another with --context"
+        elif "certificate verify failed" in words.replace("_", " ").lower():
+            text = (
                 f"{where} has a certificate that does not fit the kubeconfig {self.access.source} ({words}); "
                 f"correct its certificate-authority or tls-server-name"
             )
-        if isinstance(error, httpx.ProxyError):
-            where += f" behind the proxy {self.access.proxy}"
-        return ClusterUnreachable(
-            f"{where} cannot be reached: {words}; check that the cluster runs, or choose another with --context"
-        )
+        else:
+            behind = f" through the proxy {self.access.proxy}" if self.access.proxy else ""
+            text = (
+                f"{where} cannot be reached{behind}: {words}; check that the cluster runs, or choose another with "
+                f"--context"
+            )
+        failure = NoAnswer(text)
+        failure.words, failure.silent = words, silent
+        return failure
 
     def _refusal(
         self, status: int, data: bytes, what: str, headers: Mapping[str, str]
@@ -362,6 +374,12 @@ def _seconds(text: str) -> float:
     except ValueError:
         return 0.0
     return seconds if math.isfinite(seconds) and seconds > 0 else 0.0
+
+
+def _is_timeout(error: BaseException) -> bool:
+    """Whether time ran out, by httpx or by the official client's urllib3 (which wraps that in its MaxRetryError)."""
+    inner = getattr(error, "reason", error)
+    return isinstance(error, httpx.TimeoutException) or "Timeout" in type(inner).__name__
 
 
 def _root_words(error: BaseException) -> str:

@@ -27,7 +27,7 @@ from rollcheck.errors import ClusterDenied, ClusterError
 from rollcheck.facts.clock import SECOND, Instant
 from rollcheck.facts.cluster import Change, WatchGap
 from rollcheck.kube import objects
-from rollcheck.kube.api import Api, ClusterThrottled
+from rollcheck.kube.api import Api, ClusterThrottled, NoAnswer
 
 Json = dict[str, Any]
 
@@ -211,12 +211,13 @@ class Reflector:
                         self._break.relisted = True
                 await self._watch()
             except ClusterDenied as e:
-                pause_s = self._failed(str(e), BACKOFF_MOST_S)
+                pause_s = self._failed(str(e))
             except ClusterError as e:
                 asked = e.retry_after_s if isinstance(e, ClusterThrottled) else 0.0
                 if getattr(e, "status", 0) == 410:
                     self.machine.gone(str(e))
-                pause_s = self._failed(str(e), asked)
+                words, silent = (e.words, e.silent) if isinstance(e, NoAnswer) else (str(e), False)
+                pause_s = self._failed(words, asked_s=asked, silent=silent)
             await trio.sleep(pause_s)
 
     def close_gap(self) -> None:
@@ -245,7 +246,6 @@ class Reflector:
             with trio.CancelScope() as scope:
                 async for piece in pieces:
                     now = self._heard()
-                    self._failures = 0
                     for delta in self.machine.receive(piece):
                         self._on_change(delta, now)
                     if self.machine.lost:
@@ -253,14 +253,16 @@ class Reflector:
         whole = self.machine.end()
         reason = self.machine.lost or ("the watch ended" if whole else "the watch was cut off within a line")
         self._open(reason, seamless=whole and not self.machine.lost)
-        if trio.current_time() - began < SEAMLESS_S:
+        if trio.current_time() - began >= SEAMLESS_S:
+            self._failures = 0
+        else:
             # a server that ends every watch at once must not be asked as fast as it answers
             await trio.sleep(self._back_off())
 
-    def _failed(self, reason: str, asked_s: float) -> float:
+    def _failed(self, reason: str, *, asked_s: float = 0.0, silent: bool = False) -> float:
         """Note a failed request; seconds to wait before the next."""
         self.machine.end()
-        self._open(reason, seamless=False)
+        self._open(reason, seamless=False, silent=silent)
         return min(max(asked_s, self._back_off()), WAIT_MOST_S)
 
     def _back_off(self) -> float:
@@ -273,12 +275,11 @@ class Reflector:
         self._on_contact(self._contact_ns)
         return self._contact_ns
 
-    def _open(self, reason: str, *, seamless: bool) -> None:
+    def _open(self, reason: str, *, seamless: bool, silent: bool = False) -> None:
         if self._break is None:
-            now = time.monotonic_ns()
             # a peer that ended the connection had delivered all before; one that fell silent had not
-            silent = "did not answer in time" in reason
-            self._break = _Break(self._contact_ns if silent else now, reason, seamless)
+            start = self._contact_ns if silent else time.monotonic_ns()
+            self._break = _Break(start, reason, seamless)
         elif self._break.seamless and not seamless:
             self._break.reason, self._break.seamless = reason, False
 
