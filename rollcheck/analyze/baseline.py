@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rollcheck.analyze.counts import count_within, outcome_name
+from rollcheck.analyze.counts import count_stages, outcome_name
 from rollcheck.analyze.latency import merged, percentile_us
 from rollcheck.analyze.model import BaselineReport, Timeline
 from rollcheck.facts.attempts import Lane, Stage
-from rollcheck.facts.clock import SECOND
+from rollcheck.facts.clock import SECOND, Window
 
 
 def report_baseline(timeline: Timeline) -> BaselineReport:
     """Of what ended in the baseline stage; all zero when there was none."""
     stage = timeline.stages.get(Stage.BASELINE)
     seconds = stage.length / SECOND if stage else 0.0
-    counts = count_within(
-        timeline,
-        lambda i: i.stage is Stage.BASELINE,
-        lambda a: stage is not None and stage.holds(a.ended_ns),
-    )
+    none = Window(start=timeline.window.start, end=timeline.window.start)
+    counts = count_stages(timeline, (Stage.BASELINE,), stage or none)
     lost = [a for a in (*timeline.failures, *timeline.not_sent) if stage is not None and stage.holds(a.ended_ns)]
     answered = merged(
         i.response_hdr for i in timeline.intervals if i.stage is Stage.BASELINE and i.lane is not Lane.PROBE

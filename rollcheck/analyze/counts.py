@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from rollcheck.analyze.model import Counts, Timeline
-from rollcheck.facts.attempts import Attempt, Interval, Lane, Outcome
-from rollcheck.facts.clock import Instant
+from rollcheck.facts.attempts import Attempt, Interval, Lane, Outcome, Stage
+from rollcheck.facts.clock import Window
 
 OK = "ok"
 UNLISTED = "unlisted"
+AFTER = (Stage.REPLACEMENT, Stage.TAIL)
+"""The stages in which what fails may be the replacement's doing."""
 
 
 def outcome_name(attempt: Attempt) -> str:
@@ -20,35 +22,23 @@ def outcome_name(attempt: Attempt) -> str:
 
 
 def count(timeline: Timeline) -> Counts:
-    """Of the whole run, by the intervals; attempts that no interval counts yet (a cut document) are added."""
-    return count_within(timeline, lambda _: True, lambda _: True)
+    """Of the whole run."""
+    return count_stages(timeline, tuple(Stage), timeline.window)
 
 
-def count_before(timeline: Timeline, at: Instant) -> Counts:
-    """Of what ended before `at`, at which the recorder cuts an interval."""
-    return count_within(timeline, lambda i: i.start_ns < at, lambda a: a.ended_ns < at)
-
-
-def count_since(timeline: Timeline, at: Instant) -> Counts:
-    """Of what ended at `at` or later, at which the recorder cuts an interval."""
-    return count_within(timeline, lambda i: i.start_ns >= at, lambda a: a.ended_ns >= at)
-
-
-def count_within(
-    timeline: Timeline, interval: Callable[[Interval], bool], attempt: Callable[[Attempt], bool]
-) -> Counts:
-    """Of the intervals and attempts that are asked for; scheduled = sent + not_sent and sent = ok + failed, always.
+def count_stages(timeline: Timeline, stages: Collection[Stage], span: Window) -> Counts:
+    """Of what ended in these stages, `span`; scheduled = sent + not_sent and sent = ok + failed, always.
 
     Intervals count what is listed too, so the greater of both counts is taken, lane by lane: they differ in a document
-    that was cut short, or where details were lost.
+    that was cut short, or where details were lost. A name that did not resolve was never sent.
     """
-    within = [i for i in timeline.intervals if interval(i)]
-    failed = _greater(
-        _sums(within, lambda i: i.failed), _listed(a for a in (*timeline.failures, *timeline.abandoned) if attempt(a))
-    )
-    not_sent = _greater(_sums(within, lambda i: i.not_sent), _listed(a for a in timeline.not_sent if attempt(a)))
-    ok = sum(i.ok for i in within if i.lane is not Lane.PROBE)
-    probes_lost = sum(1 for p in timeline.probes if attempt(p) and p.outcome is not Outcome.OK)
+    within = [i for i in timeline.intervals if i.stage in stages]
+    last = Stage.TAIL in stages
+    listed = [a for a in _not_ok(timeline) if span.holds(a.ended_ns) or (last and a.ended_ns >= span.end)]
+    failed = _greater(_sums(within, lambda i: i.failed), _by_lane(a for a in listed if a.sent_ns is not None))
+    not_sent = _greater(_sums(within, lambda i: i.not_sent), _by_lane(a for a in listed if a.sent_ns is None))
+    ok = _sums(within, lambda i: i.ok).total()
+    probes = [p for p in timeline.probes if span.holds(p.ended_ns) or (last and p.ended_ns >= span.end)]
     sent = ok + failed
     return Counts(
         scheduled=sent + not_sent,
@@ -56,9 +46,13 @@ def count_within(
         not_sent=not_sent,
         ok=ok,
         failed=failed,
-        probes=sum(i.ok for i in within if i.lane is Lane.PROBE) + probes_lost,
-        probes_failed=probes_lost,
+        probes=len(probes),
+        probes_failed=sum(1 for p in probes if p.outcome is not Outcome.OK),
     )
+
+
+def _not_ok(timeline: Timeline) -> tuple[Attempt, ...]:
+    return (*timeline.failures, *timeline.abandoned, *timeline.not_sent)
 
 
 def _sums(intervals: Iterable[Interval], of: Callable[[Interval], int]) -> Counter[Lane]:
@@ -69,7 +63,7 @@ def _sums(intervals: Iterable[Interval], of: Callable[[Interval], int]) -> Count
     return sums
 
 
-def _listed(attempts: Iterable[Attempt]) -> Counter[Lane]:
+def _by_lane(attempts: Iterable[Attempt]) -> Counter[Lane]:
     return Counter(a.lane for a in attempts)
 
 
@@ -82,9 +76,8 @@ def by_outcome(timeline: Timeline) -> dict[str, dict[str, int]]:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for interval in timeline.intervals:
         found[interval.lane][OK] += interval.ok
-    for attempt in (*timeline.failures, *timeline.abandoned, *timeline.not_sent, *timeline.probes):
-        if attempt.outcome is not Outcome.OK:
-            found[attempt.lane][outcome_name(attempt)] += 1
+    for attempt in (*_not_ok(timeline), *timeline.probes):
+        found[attempt.lane][OK if attempt.outcome is Outcome.OK else outcome_name(attempt)] += 1
     for lane, lost in unlisted(timeline).items():
         found[lane][UNLISTED] += lost
     return {lane: dict(sorted(found[lane].items(), key=_ok_first)) for lane in Lane if lane in found}
@@ -97,7 +90,7 @@ def _ok_first(item: tuple[str, int]) -> tuple[bool, int, str]:
 def unlisted(timeline: Timeline) -> dict[Lane, int]:
     """Lane → attempts that intervals count as failed or not sent and whose details were not kept; probes left out."""
     counted = _sums(timeline.intervals, lambda i: i.failed + i.not_sent)
-    listed = _listed((*timeline.failures, *timeline.abandoned, *timeline.not_sent))
+    listed = _by_lane(_not_ok(timeline))
     return dict(counted - listed)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rollcheck.analyze.counts import count_since
+from rollcheck.analyze.counts import AFTER, count_stages
 from rollcheck.analyze.model import Bounds, Counts, PodLife, Timeline, began, latest
 from rollcheck.analyze.statistics import upper_bound
 from rollcheck.analyze.timeline import pod_of
@@ -40,7 +40,7 @@ def replacement_counts(timeline: Timeline) -> Counts:
     """Of what ended after the replacement began, the tail included."""
     if timeline.replacement is None:
         return Counts(scheduled=0, sent=0, not_sent=0, ok=0, failed=0)
-    return count_since(timeline, timeline.replacement.start)
+    return count_stages(timeline, AFTER, timeline.replacement)
 
 
 def bounds_of(timeline: Timeline) -> Bounds:
@@ -81,12 +81,12 @@ def _shortest_outages(timeline: Timeline) -> dict[str, float]:
 
     From the rate that was asked, or from the one that was kept where that is lower.
     """
-    header, span = timeline.document.header, timeline.replacement
+    header = timeline.document.header
     shortest: dict[str, float] = {}
     for plan in header.lanes:
         asked = header.qps * plan.share
-        sent = [i for i in timeline.intervals if i.lane == plan.lane and span is not None and i.start_ns >= span.start]
-        seconds = sum(i.end_ns - i.start_ns for i in sent) / SECOND
+        sent = [i for i in timeline.intervals if i.lane == plan.lane and i.stage in AFTER]
+        seconds = (max(i.end_ns for i in sent) - min(i.start_ns for i in sent)) / SECOND if sent else 0.0
         kept = sum(i.ok + i.failed for i in sent) / seconds if seconds else 0.0
         # A paced lane holds up to one arrival less than rate times span: no sign of a lower rate.
         rate = kept if not asked or kept + 2 / max(seconds, 1e-9) < asked else asked

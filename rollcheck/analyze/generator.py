@@ -19,7 +19,7 @@ STALL_LIMIT_NS = 500 * MILLISECOND
 """A loop that stands still for so long sends nothing, then everything at once, and sees time-outs that were not."""
 SHORTFALL_LIMIT = 0.01
 """Arrivals of the timetable that were never taken up: the rate was not the one that the report names."""
-LOCAL_REASONS = ("EADDRNOTAVAIL", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN")
+LOCAL_REASONS = ("EADDRNOTAVAIL", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN", "EADDRINUSE")
 """No local port, no file descriptor, no memory: this machine's limits, not the target's."""
 WATCHED = ("pods", "pod", "endpointslices", "endpointslice")
 OURS = (Outcome.TIMEOUT, Outcome.RESET, Outcome.CLOSED_BEFORE_RESPONSE)
@@ -67,7 +67,7 @@ def audit(timeline: Timeline) -> tuple[GeneratorReport, tuple[Fault, ...]]:
 
 
 def explained(attempt: Attempt, faults: Iterable[Fault]) -> bool:
-    """Whether a fault of ours may have made this loss: it was under way then, and ended as we could have made it end."""
+    """Whether a fault of ours may have made this loss: under way at the time, and ended as we could have made it."""
     if attempt.outcome not in OURS:
         return False
     life = Window(start=began(attempt), end=attempt.ended_ns + 1)
@@ -128,7 +128,7 @@ def _local_limits(not_sent: Iterable[Attempt]) -> list[Fault]:
 
 
 def _lost_sight(timeline: Timeline, gaps: Iterable[WatchGap]) -> list[Fault]:
-    """Gaps of the watches that verdicts rest on, during the replacement, that lost changes (a resumed watch did not)."""
+    """Gaps, during the replacement, that lost changes which verdicts rest on (a watch that resumed lost none)."""
     span = timeline.replacement
     hidden = [
         g for g in gaps if span is not None and g.relisted and g.resource.lower() in WATCHED and g.end_ns > span.start

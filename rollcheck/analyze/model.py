@@ -174,7 +174,8 @@ class Timeline:
 
     Attributes:
         stages: each stage's span; the last one ends with the run.
-        failures: attempts of the timetable that failed (sent, not OK), by start. probes: those of the probe lane.
+        failures: attempts of the timetable that clients lost (not OK, neither dropped by us nor cut off by the end of
+            the run), by start. probes: those of the probe lane, the good ones included.
         not_sent: attempts dropped or abandoned before they were sent.
         abandoned: attempts cut off by the end of the run while they were under way: sent, but nobody's loss.
         ready_endpoints: (instant, count) steps of the number of distinct pods ready in the Service's slices.

@@ -130,15 +130,28 @@ def _deletion(history: Sequence[PodSeen], around: Surroundings) -> Moment | None
     """The delete request: deletionTimestamp − grace, since the API adds the grace to it."""
     for fact in history:
         if fact.deletion_at:
-            bracket = around.anchor.bracket(fact.deletion_at)
-            shift = (fact.deletion_grace_s or 0) * SECOND
-            reported = Window(start=bracket.start - shift, end=bracket.end - shift) if bracket else None
-            return Moment(seen_ns=fact.seen_ns, reported=reported)
+            return Moment(seen_ns=fact.seen_ns, reported=_request(fact, history, around.anchor))
         if fact.change is Change.VANISHED:
             return Moment(seen_ns=fact.seen_ns, reported=_hidden(fact.seen_ns, history, around.gaps))
         if fact.change is Change.DELETED:
             return Moment(seen_ns=fact.seen_ns)
     return None
+
+
+def _request(fact: PodSeen, history: Sequence[PodSeen], anchor: ClockAnchor) -> Window | None:
+    """When the deletion that `fact` is the first to show was asked for.
+
+    The kubelet, once all containers have ended, deletes again with a grace of 0, and that rewrites the timestamp; where
+    this is all we saw, the request came at most a grace earlier.
+    """
+    bracket = anchor.bracket(fact.deletion_at)
+    if bracket is None:
+        return None
+    grace_ns = (fact.deletion_grace_s or 0) * SECOND
+    if grace_ns == 0 and _all_ended(fact):
+        spec = next((f.spec for f in history if f.spec is not None), None)
+        return Window(start=bracket.start - (spec.grace_s if spec else 0) * SECOND, end=bracket.end)
+    return Window(start=bracket.start - grace_ns, end=bracket.end - grace_ns)
 
 
 def _hidden(seen_ns: Instant, history: Sequence[PodSeen], gaps: Sequence[WatchGap]) -> Window:

@@ -19,6 +19,8 @@ CHANCE = 0.01
 """With this chance new connections would have missed a pod that was still in the rules for so long."""
 LATEST_S = 60.0
 """A failure longer after the last deletion than this says nothing about endpoints: kube-proxy resyncs in 30 s."""
+TOGETHER_NS = SECOND
+"""Pods deleted within this of each other cannot be told apart by time: the server's stamps are whole seconds."""
 GATEWAY_STATUSES = (502, 503, 504)
 DEAD_END = (Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.TIMEOUT)
 SHORTEST_PRESTOP_S, LONGEST_PRESTOP_S = 5, 60
@@ -89,39 +91,48 @@ def _of_pod(
     low = max(0, last - latest(pod.deleted))
     high = max(low, max(last, latest(pod.deleted)) + _silence_ns(timeline) - pod.deleted.earliest)
     if last_failed == last:
-        evidence = f"the last of {len(failed):,} new connections that found {pod.name} dead began {_after(low)}"
+        way = (
+            "gateway errors after"
+            if timeline.document.header.route == "ingress"
+            else "new connections that failed after"
+        )
+        evidence = f"the last of {len(failed):,} {way} {pod.name} was deleted began {low / SECOND:.2f} s after it"
     elif low:
-        evidence = f"the last answer of {pod.name} on a new connection was asked for {_after(low)}"
+        evidence = (
+            f"the last answer of {pod.name} on a new connection was asked for {low / SECOND:.2f} s after its deletion"
+        )
     else:
         evidence = f"no new connection reached {pod.name} after its deletion was seen"
     return Propagation(pod=pod.name, seconds=(low / SECOND, high / SECOND), evidence=evidence)
 
 
 def _only_candidate(attempt: Attempt, pod: PodLife, deleted: Sequence[PodLife]) -> bool:
-    """Whether the attempt reached that pod: it says so, or no other pod had been deleted not long before it."""
+    """Whether the attempt is taken to have reached that pod: it says so, or that pod was the last one deleted."""
     if any(pod_of(attempt, p) for p in deleted):
         return pod_of(attempt, pod) and pod.deleted is not None and began(attempt) >= pod.deleted.earliest
-    return [p.uid for p in _candidates(began(attempt), deleted)] == [pod.uid]
+    return [p.uid for p in _last_deleted(began(attempt), deleted)] == [pod.uid]
 
 
-def _candidates(at: Instant, deleted: Sequence[PodLife]) -> list[PodLife]:
-    """The pods that may still have been in the rules at that instant."""
-    return [p for p in deleted if p.deleted and p.deleted.earliest <= at <= latest(p.deleted) + LATEST_S * SECOND]
+def _last_deleted(at: Instant, deleted: Sequence[PodLife]) -> list[PodLife]:
+    """The pods deleted last before that instant; several when they went together.
+
+    A failure may be due to a pod deleted earlier, but the last one gives the shortest time: what the failure proves.
+    """
+    gone = [(latest(p.deleted), p) for p in deleted if p.deleted and p.deleted.earliest <= at]
+    newest = max((when for when, _ in gone), default=0)
+    if not gone or at - newest > LATEST_S * SECOND:
+        return []
+    return [p for when, p in gone if newest - when < TOGETHER_NS]
 
 
 def _at_large(timeline: Timeline, deleted: Sequence[PodLife], dead_ends: Sequence[Attempt]) -> Propagation | None:
-    """From failures with several candidates: each was reached by at least the time since the latest deletion.
-
-    The pod may have been one deleted earlier, but the likeliest is the one deleted last before the failure.
-    """
+    """From failures with several candidates: some pod was reached for at least the time since the last deletion."""
     spread: list[tuple[int, int]] = []
     for attempt in dead_ends:
         at = began(attempt)
-        candidates = _candidates(at, deleted)
-        if len(candidates) > 1:
-            last = max(candidates, key=lambda p: latest(p.deleted) if p.deleted else 0)
-            assert last.deleted is not None
-            spread.append((max(0, at - latest(last.deleted)), at - last.deleted.earliest))
+        moments = [p.deleted for p in _last_deleted(at, deleted) if p.deleted]
+        if len(moments) > 1:
+            spread.append((max(0, at - max(latest(m) for m in moments)), at - min(m.earliest for m in moments)))
     if not spread:
         return None
     low = max(low for low, _ in spread)
@@ -130,7 +141,7 @@ def _at_large(timeline: Timeline, deleted: Sequence[PodLife], dead_ends: Sequenc
     return Propagation(
         pod="",
         seconds=(low / SECOND, high / SECOND),
-        evidence=f"{len(spread):,} {way}, the last of them {_after(low)} of a pod (responses do not tell which)",
+        evidence=f"{len(spread):,} {way}, the last {low / SECOND:.2f} s after several pods were deleted together",
     )
 
 
@@ -145,7 +156,3 @@ def _silence_ns(timeline: Timeline) -> int:
     endpoints = max([2, *(count for _, count in timeline.ready_endpoints)])
     misses = math.ceil(math.log(CHANCE) / math.log(1 - 1 / endpoints))
     return round(misses / rate * SECOND)
-
-
-def _after(nanoseconds: int) -> str:
-    return f"{nanoseconds / SECOND:.2f} s after its deletion"

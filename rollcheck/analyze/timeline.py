@@ -38,7 +38,7 @@ def build_timeline(document: Document) -> Timeline:
         gaps=sorted((g for g in document.of(WatchGap) if g.resource.lower() in POD_WATCH), key=lambda g: g.start_ns),
     )
     attempts = sorted(document.of(Attempt), key=lambda a: (began(a), a.lane, a.seq, repr(a)))
-    timetabled = [a for a in attempts if a.lane is not Lane.PROBE]
+    timetabled = [a for a in attempts if a.lane is not Lane.PROBE and a.outcome is not Outcome.OK]
     tallies = tuple(sorted(document.of(PodTally), key=lambda t: (t.start_ns, t.lane, t.use, t.pod)))
     pods = tuple(_with_traffic(pod, tallies, attempts) for pod in pod_lives(seen, around))
     return Timeline(
@@ -47,32 +47,30 @@ def build_timeline(document: Document) -> Timeline:
         stages=stages,
         pods=pods,
         failures=tuple(a for a in timetabled if was_lost(a)),
-        not_sent=tuple(a for a in timetabled if not was_sent(a)),
+        not_sent=tuple(a for a in timetabled if not was_sent(a) and not was_lost(a)),
         probes=tuple(a for a in attempts if a.lane is Lane.PROBE),
         intervals=tuple(sorted(document.of(Interval), key=lambda i: (i.start_ns, i.lane, i.end_ns))),
         tallies=tallies,
         ready_endpoints=steps,
         events=events,
         workloads=tuple(sorted(document.of(WorkloadSeen), key=lambda w: (w.seen_ns, _version(w), repr(w)))),
-        abandoned=tuple(a for a in timetabled if was_sent(a) and a.outcome is Outcome.ABANDONED),
+        abandoned=tuple(a for a in timetabled if was_sent(a) and not was_lost(a)),
         trigger=trigger,
         replacement=replacement,
     )
 
 
 def was_sent(attempt: Attempt) -> bool:
-    """Whether it left us: all but those that we dropped, or gave up before the first act on the network.
-
-    A name that did not resolve counts as sent: the client asked, and the world did not answer.
-    """
-    if attempt.outcome is Outcome.DROPPED:
-        return False
-    return attempt.outcome is not Outcome.ABANDONED or attempt.sent_ns is not None
+    """Whether it came to a first act on the network."""
+    return attempt.sent_ns is not None
 
 
 def was_lost(attempt: Attempt) -> bool:
-    """Whether a client lost it: sent, not answered well, and not cut off by the end of the run."""
-    return was_sent(attempt) and attempt.outcome not in (Outcome.ABANDONED, Outcome.OK)
+    """Whether a client lost it: not answered well, and neither dropped by us nor cut off by the end of the run.
+
+    A name that did not resolve is lost though nothing was sent: the client asked, and the world did not answer.
+    """
+    return attempt.outcome not in (Outcome.OK, Outcome.DROPPED, Outcome.ABANDONED)
 
 
 def instants(fact: Fact) -> Iterator[Instant]:
@@ -118,10 +116,11 @@ def _trigger(document: Document) -> Action | None:
 
 
 def _replacement(trigger: Action | None, stages: dict[Stage, Window], window: Window) -> Window | None:
-    if trigger is not None:
-        return Window(start=trigger.started_ns, end=window.end)
-    stage = stages.get(Stage.REPLACEMENT)
-    return Window(start=stage.start, end=window.end) if stage else None
+    """From whichever of the trigger and the stage's mark came first: intervals are cut at the mark."""
+    begins = [trigger.started_ns] if trigger else []
+    if Stage.REPLACEMENT in stages:
+        begins.append(stages[Stage.REPLACEMENT].start)
+    return Window(start=min(begins), end=window.end) if begins else None
 
 
 def _by_uid(events: Iterable[KubeEvent]) -> dict[str, list[KubeEvent]]:
@@ -148,13 +147,14 @@ def _with_traffic(pod: PodLife, tallies: Sequence[PodTally], attempts: Sequence[
     asked = [t for t in own if t.lane is not Lane.PROBE]
     lost = [a for a in attempts if was_lost(a) and pod_of(a, pod)]
     counted = [a for a in lost if a.lane is not Lane.PROBE]
+    answered = [a for a in attempts if a.outcome is Outcome.OK and pod_of(a, pod)]
     late = [a for a in lost if pod.deleted is not None and a.ended_ns >= pod.deleted.earliest]
     traffic = PodTraffic(
         answered=sum(t.ok for t in asked),
         failed=len(counted),
         met_terminating=_met_terminating(pod.deleted, asked, counted) if tallies else None,
-        last_ok_new_ns=_last_ok(own, ConnectionUse.NEW),
-        last_ok_reused_ns=_last_ok(own, ConnectionUse.REUSED),
+        last_ok_new_ns=_last_ok(own, answered, ConnectionUse.NEW),
+        last_ok_reused_ns=_last_ok(own, answered, ConnectionUse.REUSED),
         first_fail_new_ns=_first_fail(late, ConnectionUse.NEW),
         first_fail_reused_ns=_first_fail(late, ConnectionUse.REUSED),
     )
@@ -170,8 +170,10 @@ def _met_terminating(deleted: Moment | None, tallies: Iterable[PodTally], lost: 
     return met + sum(1 for a in lost if a.ended_ns >= since)
 
 
-def _last_ok(tallies: Iterable[PodTally], use: ConnectionUse) -> Instant | None:
-    return max((t.last_sent_ns for t in tallies if t.use is use), default=None)
+def _last_ok(tallies: Iterable[PodTally], answered: Iterable[Attempt], use: ConnectionUse) -> Instant | None:
+    """The start of the last good answer: of the tallies, and of the fresh probes, which are listed one by one."""
+    starts = [t.last_sent_ns for t in tallies if t.use is use] + [began(a) for a in answered if a.use is use]
+    return max(starts, default=None)
 
 
 def _first_fail(lost: Iterable[Attempt], use: ConnectionUse) -> Instant | None:
