@@ -1,0 +1,89 @@
+"""One real Kubernetes, the one that KUBECONFIG names; each story has a namespace of its own there.
+
+Settings (environment):
+    ROLLCHECK_TEST_IMAGE            image with python3, sh and sleep (rollcheck.test/python:3)
+    ROLLCHECK_TEST_NODE             address at which NodePorts answer (the first node's InternalIP)
+    ROLLCHECK_TEST_INGRESS_CLASS    class of the Ingresses (traefik)
+    ROLLCHECK_TEST_WORDPRESS        1 = the WordPress story must run, 0 = it must not (runs where its images are)
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from blackbox import Ended, rollcheck
+from clusterside import Cluster, Namespace
+from workloads import Workload
+
+HERE = Path(__file__).parent
+QUICK = ("--baseline", "4s", "--tail", "4s")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """These tests make and delete things in whatever cluster KUBECONFIG names, so they have to be asked for."""
+    if "cluster" in config.option.markexpr:
+        return
+    unasked = pytest.mark.skip(reason="works on the cluster that KUBECONFIG names: run with make cluster-test")
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(unasked)
+
+
+@dataclass(frozen=True)
+class Story:
+    """A workload in a namespace, and rollcheck to be pointed at it.
+
+    Attributes:
+        folder: where runs write, a folder each.
+        url: the Service's NodePort.
+    """
+
+    ns: Namespace
+    workload: Workload
+    folder: Path
+    url: str
+
+    def rollcheck(self, *flags: str, command: tuple[str, ...] = ()) -> Ended:
+        """`rollcheck run` on the workload with `-o json`, over its NodePort unless `flags` have a URL."""
+        out = self.folder / secrets.token_hex(4)
+        url = () if "--url" in flags or self.workload.host else ("--url", self.url)
+        tail = ("--", *command) if command else ()
+        base = ("run", "--deploy", self.workload.name, "-n", self.ns.name, "--out", str(out), "-o", "json", "--yes")
+        return rollcheck(*base, *QUICK, *url, *flags, *tail, out=out)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The cluster; a failure, not a skip, when it does not answer."""
+    found = Cluster(
+        image=os.environ.get("ROLLCHECK_TEST_IMAGE", "rollcheck.test/python:3"),
+        node=os.environ.get("ROLLCHECK_TEST_NODE", ""),
+        ingress_class=os.environ.get("ROLLCHECK_TEST_INGRESS_CLASS", "traefik"),
+    )
+    found.kubectl("version", "--request-timeout=10s")
+    return found
+
+
+@pytest.fixture(scope="module")
+def tell(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Story]]:
+    """Makes a story: a workload that runs in a namespace of its own, which is deleted after the module."""
+    made: list[Namespace] = []
+
+    def tell(workload: Workload, *, ready: bool = True) -> Story:
+        ns = cluster.new_namespace()
+        made.append(ns)
+        ns.apply(workload.objects(cluster.image, cluster.ingress_class))
+        if workload.replicas and ready:
+            ns.wait_available(workload.name)
+        return Story(
+            ns=ns, workload=workload, folder=tmp_path_factory.mktemp("runs"), url=ns.node_port_url(workload.name)
+        )
+
+    yield tell
+    for ns in made:
+        ns.delete()

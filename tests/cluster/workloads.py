@@ -1,0 +1,144 @@
+"""The workloads that rollcheck is run against, as Kubernetes objects.
+
+`Workload` says what a test wants to differ from a well-made Deployment; `objects` spells it out. Nothing here talks to
+a cluster.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Manifest = dict[str, Any]
+
+APP = Path(__file__).parent / "apps" / "web.py"
+PORT = 8080
+DIRECT = ("python3", "/srv/app.py")
+SHELL = ("sh", "-c", "python3 /srv/app.py; true")
+"""The shell stays PID 1, so SIGTERM never reaches the server; `; true` keeps it from exec'ing its last command."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A Deployment of `apps/web.py`, its Service and, with `host`, its Ingress.
+
+    Attributes:
+        env: settings of the app (see `apps/web.py`).
+        prestop_s: seconds of a preStop hook, None for no hook.
+        prestop: how it sleeps: "sleep" (the native action) or "exec".
+        readiness: whether there is a readiness probe (GET /healthz, each second).
+        rolling: maxSurge and maxUnavailable when they are not to be the defaults.
+        host: host of an Ingress, empty for none.
+    """
+
+    name: str = "web"
+    replicas: int = 3
+    env: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = DIRECT
+    prestop_s: int | None = None
+    prestop: str = "sleep"
+    grace_s: int = 30
+    readiness: bool = True
+    strategy: str = "RollingUpdate"
+    rolling: tuple[int | str, int | str] | None = None
+    host: str = ""
+
+    def objects(self, image: str, ingress_class: str = "traefik") -> list[Manifest]:
+        """Everything to apply, in order; without a namespace."""
+        made = [self.config_map(), self.deployment(image), self.service()]
+        return [*made, self.ingress(ingress_class)] if self.host else made
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What selects its pods."""
+        return {"app": self.name}
+
+    def config_map(self) -> Manifest:
+        """The server's source."""
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": f"{self.name}-source"},
+            "data": {"app.py": APP.read_text()},
+        }
+
+    def container(self, image: str) -> Manifest:
+        """The one container."""
+        pod_name = {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+        made: Manifest = {
+            "name": "app",
+            "image": image,
+            "imagePullPolicy": "IfNotPresent",
+            "command": list(self.command),
+            "ports": [{"containerPort": PORT}],
+            "env": [pod_name, *({"name": k, "value": v} for k, v in self.env.items())],
+            "volumeMounts": [{"name": "source", "mountPath": "/srv"}],
+        }
+        if self.readiness:
+            made["readinessProbe"] = {
+                "httpGet": {"path": "/healthz", "port": PORT},
+                "periodSeconds": 1,
+                "timeoutSeconds": 2,
+            }
+        if self.prestop_s is not None:
+            native = {"sleep": {"seconds": self.prestop_s}}
+            run = {"exec": {"command": ["sleep", str(self.prestop_s)]}}
+            made["lifecycle"] = {"preStop": native if self.prestop == "sleep" else run}
+        return made
+
+    def deployment(self, image: str) -> Manifest:
+        """The Deployment; its strategy has the API's defaults unless the test sets them."""
+        strategy: Manifest = {"type": self.strategy}
+        if self.rolling is not None:
+            surge, unavailable = self.rolling
+            strategy["rollingUpdate"] = {"maxSurge": surge, "maxUnavailable": unavailable}
+        return {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": self.name},
+            "spec": {
+                "replicas": self.replicas,
+                "strategy": strategy,
+                "selector": {"matchLabels": self.labels},
+                "template": {
+                    "metadata": {"labels": self.labels},
+                    "spec": {
+                        "terminationGracePeriodSeconds": self.grace_s,
+                        "containers": [self.container(image)],
+                        "volumes": [{"name": "source", "configMap": {"name": f"{self.name}-source"}}],
+                    },
+                },
+            },
+        }
+
+    def service(self) -> Manifest:
+        """A NodePort Service, which is a ClusterIP too."""
+        return {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": self.name},
+            "spec": {
+                "type": "NodePort",
+                "selector": self.labels,
+                "ports": [{"name": "http", "port": 80, "targetPort": PORT}],
+            },
+        }
+
+    def ingress(self, ingress_class: str) -> Manifest:
+        """An Ingress that sends all of `host` to the Service."""
+        backend = {"service": {"name": self.name, "port": {"number": 80}}}
+        path = {"path": "/", "pathType": "Prefix", "backend": backend}
+        return {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "Ingress",
+            "metadata": {"name": self.name},
+            "spec": {
+                "ingressClassName": ingress_class,
+                "rules": [{"host": self.host, "http": {"paths": [path]}}],
+            },
+        }
+
+
+EXITS_AT_ONCE = {"ON_TERM": "exit"}
+DRAINS = {"ON_TERM": "drain", "DRAIN_WAIT": "5"}
