@@ -13,14 +13,17 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from rollcheck.analyze.model import Analysis
@@ -28,12 +31,13 @@ from rollcheck.render.picture import Picture, PodRow, picture_of
 from rollcheck.render.text import count, shorten
 
 BLUE, VERMILLION, GREEN, PURPLE, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000"
-_SKY, _GREY, _PALE = "#8FC1E3", "#D9D9D9", "#F3F3F3"
+_GREY, _PALE = "#666666", "#F3F3F3"
 
+# Bars are pale, so that what happened to a pod stands out from what it was: ready, nearly always.
 _STATES = {
-    "starting": (_GREY, "starting"),
-    "running": (_SKY, "running, not ready"),
-    "ready": (BLUE, "ready"),
+    "starting": ("#DDDDDD", "starting"),
+    "running": ("#C3DCEE", "running, not ready"),
+    "ready": ("#6FA8D0", "ready"),
     "terminating": (PURPLE, "terminating"),
 }
 _FAMILIES = {
@@ -42,8 +46,9 @@ _FAMILIES = {
     "timeout": (BLACK, "s"),
     "status": (BLUE, "D"),
     "other": (GREEN, "P"),
-    "not sent": ("#666666", "|"),
+    "not sent": (_GREY, "|"),
 }
+_EXITS = {False: ("o", BLACK), True: ("X", VERMILLION)}  # the mark, and the colour of the code behind it
 _VERDICTS = {"graceful": GREEN, "not graceful": VERMILLION, "inconclusive": BLACK}
 
 WIDTH = 12.0
@@ -117,7 +122,9 @@ def _bands(picture: Picture) -> list[_Band]:
         bands += [_Band(name="rate", title="Requests per second, as they ended", height=1.0)]
         bands += [_Band(name="latency", title="Response time of good answers, ms", height=1.0)]
     unlisted = f" (and {count(picture.unlisted)} that were counted only)" if picture.unlisted else ""
-    failures = "Failed requests, at the instant at which each began" if picture.failures else "No request failed"
+    failures = "No request failed" if picture.slots else "No request was sent"
+    if picture.failures:
+        failures = "Requests that failed or were never sent, at the instant at which each began"
     rows = max(0.25, 0.24 * len(picture.failures) + 0.12)
     bands.append(_Band(name="failures", title=failures + unlisted, height=rows))
     if picture.endpoints:
@@ -134,7 +141,7 @@ def _row_height(picture: Picture) -> float:
 def _drawn(picture: Picture) -> Figure:
     bands = _bands(picture)
     headline = textwrap.wrap(_drawable(picture.headline), 125)[:3] or [""]
-    top, gap, bottom = 0.62 + 0.17 * len(headline), 0.42, 1.05
+    top, gap, bottom = 0.92 + 0.17 * len(headline), 0.38, 1.05
     height = top + bottom + sum(band.height for band in bands) + gap * (len(bands) - 1)
     figure = Figure(figsize=(WIDTH, height))
     FigureCanvasAgg(figure)
@@ -158,7 +165,7 @@ def _drawn(picture: Picture) -> Figure:
 
 def _frame(axes: Axes, picture: Picture, band: _Band, *, last: bool, first: bool) -> None:
     """Title, time axis and stages of a panel."""
-    length = max(picture.end - picture.start, 1e-3)
+    length = max(picture.end - picture.start, 1.0)
     axes.set_xlim(picture.start, picture.start + length)
     axes.set_title(band.title, pad=4)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=12, steps=[1, 2, 5, 10]))
@@ -168,6 +175,9 @@ def _frame(axes: Axes, picture: Picture, band: _Band, *, last: bool, first: bool
     for number, (_, start, end) in enumerate(picture.stages):
         if number % 2 == 1:
             axes.axvspan(start, end, color=_PALE, zorder=0, linewidth=0)
+    for start, end in picture.outages:
+        # As wide as a hair at least: an outage of milliseconds is what people look for.
+        axes.axvspan(start, max(end, start + length / 800), color=VERMILLION, alpha=0.16, zorder=0.2, linewidth=0)
     if picture.zero == "trigger":
         axes.axvline(0, color=BLACK, linewidth=0.9, linestyle=(0, (4, 2)), zorder=1)
     if last:
@@ -197,11 +207,12 @@ def _stage_labels(axes: Axes, picture: Picture, length: float, height: float) ->
 
 def _rate_panel(axes: Axes, picture: Picture) -> None:
     edges = [*(slot.start for slot in picture.slots), picture.slots[-1].end]
-    for label, values, colour, style in (
-        ("ok", [slot.ok for slot in picture.slots], BLUE, "solid"),
-        ("failed", [slot.failed for slot in picture.slots], VERMILLION, "solid"),
-    ):
-        axes.stairs(values, edges, color=colour, linewidth=1.4, linestyle=style, label=label, fill=label == "failed")
+    failed = [slot.failed for slot in picture.slots]
+    axes.stairs(
+        [slot.ok for slot in picture.slots], edges, baseline=None, color=BLUE, linewidth=1.4, label="ok", zorder=3
+    )
+    if any(failed):
+        axes.stairs(failed, edges, color=VERMILLION, linewidth=1.0, fill=True, label="failed")
     axes.axhline(picture.asked_qps, color=BLACK, linewidth=0.8, linestyle=(0, (1, 2)), label="asked")
     axes.set_ylim(0, 1.12 * max(picture.asked_qps, *(max(slot.ok, slot.failed) for slot in picture.slots)))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
@@ -243,7 +254,7 @@ def _failures_panel(axes: Axes, picture: Picture) -> None:
     axes.tick_params(axis="y", length=0)
     labels = [f"{row.lane}: {row.words}, {count(row.count)}" for row in rows]
     axes.yaxis.set_major_locator(FixedLocator(list(range(len(rows)))))
-    axes.set_yticklabels([_drawable(shorten(label, 46)) for label in labels], fontsize=_SMALL, parse_math=False)
+    axes.set_yticklabels([_fitted(label, _SMALL) for label in labels], fontsize=_SMALL, parse_math=False)
     for number, row in enumerate(rows):
         colour, mark = _FAMILIES[row.family]
         axes.axhline(number, color="#E5E5E5", linewidth=0.6, zorder=0.5)
@@ -276,69 +287,95 @@ def _pods_panel(axes: Axes, picture: Picture) -> None:
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.yaxis.set_major_locator(FixedLocator(list(range(len(pods)))))
-    names = [f"{shorten(_drawable(pod.name), 38)}  {pod.generation}" for pod in pods]
-    axes.set_yticklabels(names, fontsize=5.8 if dense else _SMALL, parse_math=False)
-    for number, pod in enumerate(pods):
-        _pod_bar(axes, number, pod, size=5.5 if dense else 7.0)
-        if number and pod.generation != pods[number - 1].generation:
-            axes.axhline(number - 0.5, color="#888888", linewidth=0.8)
+    size = 5.8 if dense else _SMALL
+    axes.set_yticklabels([_fitted(pod.name, size) for pod in pods], fontsize=size, parse_math=False)
+    _bars(axes, pods)
+    _ends(axes, pods, size=5.5 if dense else 7.0)
+    _generations(axes, pods)
 
 
-def _pod_bar(axes: Axes, row: int, pod: PodRow, *, size: float) -> None:
-    """One pod: its states as a bar, endpoint membership under it, preStop and SIGTERM on it, its exit at its end."""
-    for state, start, end in pod.states:
-        axes.broken_barh([(start, end - start)], (row - 0.36, 0.5), color=_STATES[state][0], linewidth=0, label=state)
-    spans = [(start, end - start) for start, end in pod.endpoints]
-    axes.broken_barh(spans, (row + 0.2, 0.14), color=GREEN, linewidth=0, label="in endpoints")
-    if pod.prestop:
-        start, end = pod.prestop
-        axes.broken_barh(
-            [(start, end - start)],
-            (row - 0.36, 0.5),
-            facecolor="none",
-            edgecolor=BLACK,
-            linewidth=0.5,
-            hatch="////",
-            label="preStop",
-        )
-    if pod.sigterm:
-        start, end = pod.sigterm
+def _bars(axes: Axes, pods: tuple[PodRow, ...]) -> None:
+    """The spans of every pod: states, endpoint membership under them, preStop on them; one collection of each kind."""
+    spans: dict[str, list[list[tuple[float, float]]]] = {}
+    for row, pod in enumerate(pods):
+        for state, start, end in pod.states:
+            spans.setdefault(state, []).append(_box(start, end, row - 0.34, row + 0.14))
+        for start, end in pod.endpoints:
+            spans.setdefault("in endpoints", []).append(_box(start, end, row + 0.19, row + 0.33))
+        if pod.prestop:
+            spans.setdefault("preStop", []).append(_box(*pod.prestop, row - 0.34, row + 0.14))
+    for kind, boxes in spans.items():
+        if kind == "preStop":
+            drawn = PolyCollection(boxes, facecolors="none", edgecolors=BLACK, linewidths=0.5, hatch="////", label=kind)
+        else:
+            colour = GREEN if kind == "in endpoints" else _STATES[kind][0]
+            drawn = PolyCollection(boxes, facecolors=colour, linewidths=0, label=kind)
+        axes.add_collection(drawn, autolim=False)
+
+
+def _box(start: float, end: float, top: float, bottom: float) -> list[tuple[float, float]]:
+    return [(start, top), (start, bottom), (end, bottom), (end, top)]
+
+
+def _ends(axes: Axes, pods: tuple[PodRow, ...], *, size: float) -> None:
+    """SIGTERM along the upper edge of each bar, the exit on it, and its code behind its end."""
+    sigterms = [(row - 0.34, *pod.sigterm) for row, pod in enumerate(pods) if pod.sigterm]
+    if sigterms:
+        rows, starts, ends = zip(*sigterms, strict=True)
+        axes.hlines(rows, starts, ends, color=VERMILLION, linewidth=1.6, label="SIGTERM", zorder=3)
+        edges = [*starts, *ends]
         axes.plot(
-            [start, end],
-            [row - 0.11] * 2,
-            color=VERMILLION,
-            linewidth=2.2,
-            marker="|",
-            markersize=8,
-            label="SIGTERM",
-            clip_on=True,
+            edges, [*rows, *rows], linestyle="none", marker="|", color=VERMILLION, markersize=size - 0.5, zorder=3
         )
-    if pod.ended:
-        at, codes = pod.ended
-        mark, colour = ("X", VERMILLION) if pod.ended_badly else ("o", BLACK)
+    for badly, (mark, _) in _EXITS.items():
+        marks = [(pod.ended[0], row - 0.1) for row, pod in enumerate(pods) if pod.ended and pod.ended_badly is badly]
         axes.plot(
-            [at],
-            [row - 0.11],
+            [at for at, _ in marks],
+            [row for _, row in marks],
+            linestyle="none",
             marker=mark,
-            color=colour,
+            color=BLACK,
             markersize=size - 1,
             markeredgecolor="white",
-            markeredgewidth=0.6,
-            label="exit",
+            markeredgewidth=0.5,
+            label="exit, bad" if badly else "exit",
             clip_on=False,
             zorder=4,
         )
-        until = max(at, pod.states[-1][2] if pod.states else at)
+    for row, pod in enumerate(pods):
+        if pod.ended:
+            at, codes = pod.ended
+            axes.annotate(
+                _drawable(codes),
+                (max(at, pod.states[-1][2]) if pod.states else at, row - 0.1),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=size,
+                color=_EXITS[pod.ended_badly][1],
+                annotation_clip=False,
+                parse_math=False,
+            )
+
+
+def _generations(axes: Axes, pods: tuple[PodRow, ...]) -> None:
+    """Names the groups of rows at the right, and parts them."""
+    for generation, rows in groupby(range(len(pods)), key=lambda row: pods[row].generation):
+        first, *_, last = [*(found := list(rows)), found[-1]]
+        if first:
+            axes.axhline(first - 0.5, color="#888888", linewidth=0.8)
         axes.annotate(
-            _drawable(codes),
-            (until, row - 0.11),
-            xytext=(6, 0),
+            generation if last - first < 2 else f"{generation} pods",
+            (1, (first + last) / 2),
+            xycoords=("axes fraction", "data"),
+            xytext=(34, 0),
             textcoords="offset points",
             va="center",
-            fontsize=size,
-            color=colour,
+            rotation=0 if last - first < 2 else 270,
+            fontsize=9,
+            style="italic",
+            color="#444444",
             annotation_clip=False,
-            parse_math=False,
         )
 
 
@@ -349,9 +386,10 @@ def _legend(figure: Figure, picture: Picture, height: float) -> None:
     handles += [
         Patch(color=GREEN, label="ready endpoint"),
         Patch(facecolor="white", edgecolor=BLACK, hatch="////", linewidth=0.5, label="preStop"),
-        Line2D([], [], color=VERMILLION, linewidth=2.2, marker="|", markersize=8, label="SIGTERM (inferred)"),
+        Line2D([], [], color=VERMILLION, linewidth=1.6, marker="|", markersize=7, label="SIGTERM (inferred)"),
         Line2D([], [], color=BLACK, marker="o", linestyle="none", label="exit 0 or 143"),
-        Line2D([], [], color=VERMILLION, marker="X", linestyle="none", label="other exit, or killed"),
+        Line2D([], [], color=BLACK, marker="X", linestyle="none", label="other exit, or killed"),
+        *([Patch(color=VERMILLION, alpha=0.16, label="outage of a lane")] if picture.outages else []),
     ]
     figure.legend(
         handles=handles,
@@ -371,6 +409,17 @@ _PANELS = {
     "endpoints": _endpoints_panel,
     "pods": _pods_panel,
 }
+
+
+def _fitted(label: str, size: float) -> str:
+    """A label of the left margin, its middle left out where it would be wider."""
+    label, font = _drawable(label), FontProperties(family="DejaVu Sans", size=size)
+    room = (_LEFT - 0.2) * 72
+    wide, _, _ = text_to_path.get_text_width_height_descent(label, font, ismath=False)
+    while wide > room and len(label) > 8:
+        label = shorten(label, max(8, min(len(label) - 1, int(len(label) * room / wide))))
+        wide, _, _ = text_to_path.get_text_width_height_descent(label, font, ismath=False)
+    return label
 
 
 def _drawable(text: str) -> str:

@@ -84,6 +84,7 @@ class Picture:
         zero: what second 0 is: "trigger" or "start".
         stages: (name, start, end), in order.
         endpoints: (second, count) steps of the ready endpoints, to the end of the run; empty when not known.
+        outages: spans in which some lane lost attempts.
         unlisted: failed or not sent attempts that were counted but have no line of their own.
     """
 
@@ -98,6 +99,7 @@ class Picture:
     failures: tuple[FailureRow, ...]
     slots: tuple[Slot, ...]
     endpoints: tuple[tuple[float, int], ...]
+    outages: tuple[Span, ...]
     unlisted: int
 
 
@@ -122,8 +124,20 @@ def picture_of(analysis: Analysis) -> Picture:
         failures=_failure_rows(axis, timeline),
         slots=_slots(axis, timeline),
         endpoints=((*steps, (end, steps[-1][1])) if steps else ()),
+        outages=_joined(_spans(axis, [outage.window for outage in analysis.outages])),
         unlisted=sum(interval.unlisted for interval in timeline.intervals),
     )
+
+
+def _joined(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Spans that meet made into one, as two lanes that fail together are one outage to look at."""
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return tuple(joined)
 
 
 def _in_order(pods: Iterable[PodLife]) -> list[PodLife]:

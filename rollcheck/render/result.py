@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from rollcheck.analyze.causes.words import NAMES
 from rollcheck.analyze.model import (
     Analysis,
     Cause,
@@ -118,9 +119,10 @@ def _cause(cause: Cause) -> r.CauseFound:
         confidence=cause.confidence,  # type: ignore[arg-type]  # pydantic checks it
         summary=cause.summary,
         evidence=list(cause.evidence),
-        competing=[r.Competing(mode=mode, reason=reason) for mode, reason in cause.competing],
+        competing=[r.Competing(mode=mode, name=NAMES.get(mode, ""), reason=reason) for mode, reason in cause.competing],
         fix=cause.fix,
         advice=cause.advice,
+        of_replacement=cause.of_replacement,
         lost=[r.AttemptRef(lane=lane, seq=seq) for lane, seq in cause.seqs],
     )
 

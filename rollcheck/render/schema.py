@@ -109,6 +109,7 @@ class Competing(Model):
     """A mode that explains the same attempts and could not be excluded."""
 
     mode: int
+    name: Text
     reason: Text
 
 
@@ -131,6 +132,7 @@ class CauseFound(Model):
     competing: list[Competing]
     fix: Text = Field(description="a strategic merge patch in YAML, empty when the fix is not in the manifest")
     advice: Text
+    of_replacement: bool = Field(description="false for what failed before too, and for what our own machine did")
     lost: list[AttemptRef] = Field(description="which attempts, as far as they are listed")
 
 
@@ -312,7 +314,9 @@ class Result(Model):
     clock: Clock
     attempts: Attempts
     probes: Probes
-    by_outcome: dict[Text, dict[Text, Count]] = Field(description='lane → "phase/outcome" → count, the good ones too')
+    by_outcome: dict[Text, dict[Text, Count]] = Field(
+        description='lane → "ok", "phase/outcome" (with the status for a bad one) or "unlisted" → count'
+    )
     causes: list[CauseFound]
     unattributed: list[UnattributedAttempt]
     outages: list[OutageSeen]

@@ -13,8 +13,6 @@ from rollcheck.render.text import (
     clean,
     count,
     counted,
-    is_not_sent,
-    is_ok,
     offset,
     outcome_words,
     pad,
@@ -43,18 +41,26 @@ class LaneCounts:
 
 
 def lane_counts(analysis: Analysis) -> list[LaneCounts]:
-    """What each lane of the timetable counted, in the order of the enum; probes are not on the timetable."""
-    sums: dict[Lane, list[int]] = {}
-    for interval in analysis.timeline.intervals:
-        if interval.lane is not Lane.PROBE:
-            lane = sums.setdefault(interval.lane, [0, 0, 0])
-            lane[0] += interval.ok
-            lane[1] += interval.failed
-            lane[2] += interval.not_sent
+    """What each lane of the timetable counted, in the order of the enum; probes are not on the timetable.
+
+    In a document that was cut short attempts may be listed whose interval never came: the greater count is the true
+    one, lane by lane, as in the totals.
+    """
+    timeline = analysis.timeline
+    ok: Counter[Lane] = Counter()
+    failed: Counter[Lane] = Counter()
+    not_sent: Counter[Lane] = Counter()
+    for interval in timeline.intervals:
+        ok[interval.lane] += interval.ok
+        failed[interval.lane] += interval.failed
+        not_sent[interval.lane] += interval.not_sent
+    listed = (*timeline.failures, *timeline.abandoned, *timeline.not_sent)
+    failed |= Counter(attempt.lane for attempt in listed if attempt.sent_ns is not None)
+    not_sent |= Counter(attempt.lane for attempt in listed if attempt.sent_ns is None)
     return [
-        LaneCounts(lane=lane, ok=sums[lane][0], failed=sums[lane][1], not_sent=sums[lane][2])
+        LaneCounts(lane=lane, ok=ok[lane], failed=failed[lane], not_sent=not_sent[lane])
         for lane in Lane
-        if lane in sums
+        if lane is not Lane.PROBE and (lane in ok or failed[lane] or not_sent[lane])
     ]
 
 
@@ -87,30 +93,48 @@ def pod_lines(analysis: Analysis, width: int) -> list[str]:
     old = [pod for pod in analysis.timeline.pods if pod.generation == "old"]
     if not analysis.timeline.pods:
         return []
+    if not any(pod.deleted for pod in old):
+        return [f"Old pods: {count(len(old))}, none of them deleted", *_new_pods(analysis, width)]
     told = sorted(sorted(old, key=_badness)[:PODS_TOLD], key=lambda pod: (pod.deleted is None, _deleted(pod), pod.name))
-    rows = [("Old pods", "deleted", "no endpoint", "SIGTERM", "ended", "met"), *(_row(axis, pod) for pod in told)]
+    rows = [("Old pods", "deleted", "no endpoint", "SIGTERM", "exit code", "met"), *(_row(axis, pod) for pod in told)]
     sizes = [max(cells(row[i]) for row in rows) for i in range(1, 6)]
     name = max(12, min(max(cells(row[0]) for row in rows) + 2, width - sum(sizes) - 2 * len(sizes)))
     lines = []
     for number, row in enumerate(rows):
         label = row[0] if number == 0 else "  " + shorten(row[0], name - 2)
-        lines.append(
-            pad(label, name) + "".join("  " + pad(cell, size) for cell, size in zip(row[1:], sizes, strict=True))
-        )
-    lines = [line.rstrip() for line in lines] if old else ["Old pods: none was seen"]
+        figures = (pad(cell, size) for cell, size in zip(row[1:], sizes, strict=True))
+        lines.append("  ".join([pad(label, name), *figures]).rstrip())
     if len(old) > len(told):
         lines.append(f"  and {count(len(old) - len(told))} more in result.json")
-    if old:
-        lines += wrap("(seconds since the trigger; SIGTERM is inferred; met: requests while ending)", width, first="  ")
-    return lines + _new_pods(analysis, width)
+    lines += wrap("(seconds since the trigger; SIGTERM is inferred; met: requests while ending)", width, first="  ")
+    return lines + _propagation(analysis, width) + _new_pods(analysis, width)
+
+
+def _propagation(analysis: Analysis, width: int) -> list[str]:
+    """The longest time for which clients still came to a deleted pod, and what that asks of preStop."""
+    if not analysis.propagation:
+        return []
+    low, high = max(analysis.propagation, key=lambda each: each.seconds).seconds
+    text = f"new connections came to an old pod for {_bracket(low, high)} after its deletion"
+    if analysis.recommended_prestop_s is not None:
+        text += f": preStop of {analysis.recommended_prestop_s} s recommended"
+    return wrap(text, width, first="  ", rest="    ")
+
+
+def _bracket(low: float, high: float) -> str:
+    """Seconds of which only bounds are known: `0.4-1.4 s`."""
+    below, above = (f"{value:.0f}" if value >= 10 else f"{value:.2f}".rstrip("0").rstrip(".") for value in (low, high))
+    return f"{above} s" if below == above else f"{below}-{above} s"
 
 
 def _ways(analysis: Analysis, lane: Lane) -> str:
     """How the attempts of a lane failed, the commonest first."""
     ways: Counter[str] = Counter()
     for key, number in analysis.by_outcome.get(lane.value, {}).items():
-        if not is_ok(key) and not is_not_sent(key):
+        if key.rpartition("/")[2] not in ("ok", "dropped", "abandoned"):
             ways[outcome_words(key)] += number
+    # Of the abandoned, only those that were under way were sent; the others are among those never sent.
+    ways["cut off by the end of the run"] += sum(1 for each in analysis.timeline.abandoned if each.lane is lane)
     return ", ".join(
         f"{count(n)} {words}" for words, n in sorted(ways.items(), key=lambda item: (-item[1], item[0])) if n
     )
@@ -182,13 +206,11 @@ def _between(axis: Axis, pod: PodLife) -> str:
 def _ended(pod: PodLife) -> str:
     """Exit codes and how long after the deletion, as the bracket that is known."""
     if not pod.exits:
-        return "gone, exit not seen" if pod.gone_ns is not None else "still there" if pod.deleted else _UNKNOWN
+        return "not seen" if pod.gone_ns is not None else "still there" if pod.deleted else _UNKNOWN
     codes = ",".join(dict.fromkeys("?" if ended.code is None else str(ended.code) for ended in pod.exits))
     if pod.took_s is None:
-        return f"exit {codes}"
-    low, high = (seconds(value) if value >= 0.1 else "0 s" for value in pod.took_s)
-    span = high if low == high else f"{low.removesuffix(' s')}-{high}"
-    return f"exit {codes} in {span}"
+        return codes
+    return f"{codes} in {_bracket(*pod.took_s)}"
 
 
 def _met(pod: PodLife) -> str:

@@ -7,9 +7,11 @@ can be copied.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Mapping
 
+from rollcheck.analyze.causes.words import NAMES
 from rollcheck.analyze.model import Analysis, Cause, Unattributed, Verdict
 from rollcheck.render.result import outcome_key
 from rollcheck.render.tables import lane_lines, pod_lines
@@ -124,7 +126,7 @@ def _causes(page: Page, analysis: Analysis, paths: Mapping[str, str]) -> None:
             page.prose(f"The patch is that of {told[patch]}.", first="   ")
             continue
         told[patch] = rank
-        page.verbatim(patch.splitlines(), indent="     ")
+        page.verbatim(patch.rstrip("\n").split("\n"), indent="     ")
         page.prose("Apply it:", first="   ")
         page.verbatim(_apply(analysis, fixes[patch], patch, paths), indent="     ", tone="command")
     rest = analysis.causes[CAUSES_TOLD:]
@@ -137,14 +139,15 @@ def _causes(page: Page, analysis: Analysis, paths: Mapping[str, str]) -> None:
 def _cause(page: Page, rank: int, cause: Cause) -> None:
     lost = counted(cause.attempts, "request") if cause.attempts else "no request lost"
     sure = "" if cause.confidence == "high" else f", {cause.confidence} confidence"
-    page.prose(f"{cause.name}: {lost}{sure}", first=f"{rank}. ", tone="bold")
+    whose = "" if cause.of_replacement else " (not the replacement's doing)"
+    page.prose(f"{cause.name[:1].upper()}{cause.name[1:]}: {lost}{whose}{sure}", first=f"{rank}. ", tone="bold")
     page.prose(cause.summary, first="   ")
     for sentence in cause.evidence[:EVIDENCE_TOLD]:
         page.prose(sentence, first="   - ")
     if len(cause.evidence) > EVIDENCE_TOLD:
         page.prose(f"{len(cause.evidence) - EVIDENCE_TOLD} more in result.json", first="   - ", tone="dim")
     for mode, reason in cause.competing:
-        page.prose(f"not excluded: mode {mode}, {reason}", first="   - ")
+        page.prose(f"not excluded: {NAMES.get(mode, f'mode {mode}')} ({reason})", first="   - ")
 
 
 def _apply(analysis: Analysis, name: str, patch: str, paths: Mapping[str, str]) -> list[str]:
@@ -158,7 +161,7 @@ def _apply(analysis: Analysis, name: str, patch: str, paths: Mapping[str, str]) 
     command = " ".join(shlex.quote(clean(word)) for word in words)
     if name in paths:
         return [f"{command} \\", f"  --patch-file {shlex.quote(clean(paths[name]))}"]
-    return [f"{command} --patch-file /dev/stdin <<'END'", *patch.splitlines(), "END"]
+    return [f"{command} --patch-file /dev/stdin <<'END'", *patch.rstrip("\n").split("\n"), "END"]
 
 
 def _yaml(patch: str) -> str:
@@ -184,11 +187,14 @@ def _unexplained(page: Page, lost: tuple[Unattributed, ...]) -> None:
 
 def _limits(page: Page, analysis: Analysis) -> None:
     """At most three lines on what the run could not see, and what else is worth a word."""
-    lines = [line for line in (_outage_limit(analysis), _exposure_limit(analysis), _blind(analysis)) if line]
-    if lines:
+    lines = [line for line in (_exposure(analysis), _blind(analysis)) if line]
+    statistics = _statistics(analysis)
+    if lines or statistics:
         page.gap()
-        page.lines.append(page.styled("What this run could not see", "bold"))
-        page.lines += [f"  {clip(clean(line), page.width - 2)}" for line in lines]
+        page.lines.append(page.styled("What this run could not see (bounds of 95 %)", "bold"))
+    if statistics:
+        page.prose(statistics, first="  ", rest="    ")
+    page.lines += [f"  {clip(clean(line), page.width - 2)}" for line in lines]
     asides = [*analysis.generator.faults, *analysis.observations]
     if asides:
         page.gap()
@@ -199,29 +205,26 @@ def _limits(page: Page, analysis: Analysis) -> None:
             page.prose(f"{count(len(asides) - 3)} more in result.json", first="  - ", tone="dim")
 
 
-def _outage_limit(analysis: Analysis) -> str:
+def _statistics(analysis: Analysis) -> str:
     bounds = analysis.bounds
-    spans = [f"{seconds(span)} ({lane})" for lane, span in bounds.shortest_outage_s.items() if span < float("inf")]
-    parts = [f"outages shorter than {', '.join(spans)}"] if spans else []
-    if 0 <= bounds.loss_per_request < 1:
-        parts.append(f"losses below {upper_share(bounds.loss_per_request)} requests")
+    spans = sorted(span for span in bounds.shortest_outage_s.values() if math.isfinite(span))
+    ends = dict.fromkeys(seconds(span) for span in (*spans[:1], *spans[-1:]))
+    parts = [f"outages under {' to '.join(ends)}"] if ends else []
+    if bounds.pods_replaced and 0 < bounds.loss_per_request < 1:
+        losses = f"losses up to {upper_share(bounds.loss_per_request)} requests"
+        parts.append(f"{losses}, {upper_share(bounds.loss_per_pod)} pods")
     return "; ".join(parts)
 
 
-def _exposure_limit(analysis: Analysis) -> str:
+def _exposure(analysis: Analysis) -> str:
     bounds = analysis.bounds
     if not bounds.pods_replaced:
-        return "no old pod was replaced: nothing was put to the test"
+        return "anything of a replacement: no old pod was replaced"
     if not bounds.exposure_known:
-        return "which pod answered: responses do not say (name a header with --pod-header)"
-    if bounds.unmet:
-        pods = counted(len(bounds.unmet), "replaced pod")
-        return f"{pods} met no request while ending: {', '.join(bounds.unmet)}"
-    return f"{counted(bounds.pods_replaced, 'pod')} replaced: the next may still lose one with p ≤ {_chance(analysis)}"
-
-
-def _chance(analysis: Analysis) -> str:
-    return f"{min(1.0, -(-analysis.bounds.loss_per_pod * 100 // 1) / 100):.2f}"
+        return "which pod answered: responses do not say"
+    if not bounds.unmet:
+        return ""
+    return f"{counted(len(bounds.unmet), 'old pod')} met no request while ending: {', '.join(bounds.unmet)}"
 
 
 def _blind(analysis: Analysis) -> str:

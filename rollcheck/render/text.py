@@ -6,6 +6,7 @@ reaches a terminal, a picture or a file name uncleaned.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable
 
@@ -26,7 +27,7 @@ def clean(text: str) -> str:
 def clean_lines(text: str) -> list[str]:
     """Each line of `text` cleaned, its indentation kept."""
     cleaned = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         body = line.lstrip(" ")
         cleaned.append(" " * (len(line) - len(body)) + clean(body) if body else "")
     return cleaned
@@ -122,8 +123,8 @@ def upper_share(share: float) -> str:
     unit = 100
     while share * unit < 1 and unit < 10**9:
         unit *= 10
-    tenths = -int(-share * unit * 10 // 1)  # ceiling: a bound must not shrink when it is written down
-    return f"{tenths / 10:g} in {unit:,}"
+    steps = 1 if share >= 0.1 else 10
+    return f"{math.ceil(round(share * unit * steps, 6)) / steps:g} in {unit:,}"
 
 
 _OUTCOMES = {
@@ -153,19 +154,9 @@ def outcome_words(key: str) -> str:
     phase, _, outcome = clean(key).partition("/")
     if outcome.startswith("bad_status"):
         return outcome.replace("bad_status", "status", 1)
-    if outcome in ("ok", "dropped", "abandoned"):
-        return outcome
+    if key == "unlisted":
+        return "without details"
     return f"{outcome.replace('_', ' ')} ({phase})" if outcome else phase
-
-
-def is_ok(key: str) -> bool:
-    """Whether a key of `by_outcome` counts attempts that ended well."""
-    return key.partition("/")[2] == "ok"
-
-
-def is_not_sent(key: str) -> bool:
-    """Whether a key of `by_outcome` counts attempts that were never sent, by us."""
-    return key.partition("/")[2] in ("dropped", "abandoned")
 
 
 def _spelled(c: str) -> str:
