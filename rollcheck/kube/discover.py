@@ -19,6 +19,7 @@ from rollcheck.facts.cluster import Change, ServiceSeen, WorkloadSeen
 from rollcheck.kube import objects, routes
 from rollcheck.kube.api import Api, CredentialsRefused, Json
 from rollcheck.kube.routes import Candidate
+from rollcheck.kube.tasks import one_error
 
 __all__ = ["Candidate", "choose_route", "find_candidates", "find_services", "find_workload"]
 
@@ -83,9 +84,10 @@ async def choose_route(candidates: Iterable[Candidate], ask: Callable[[Candidate
         alike = list(group)
         answers: dict[int, str] = {}
         limit = trio.CapacityLimiter(ASKED_AT_ONCE)
-        async with trio.open_nursery(strict_exception_groups=False) as nursery:
-            for i, candidate in enumerate(alike):
-                nursery.start_soon(_ask_one, ask, candidate, answers, i, limit)
+        with one_error():
+            async with trio.open_nursery() as nursery:
+                for i, candidate in enumerate(alike):
+                    nursery.start_soon(_ask_one, ask, candidate, answers, i, limit)
         for i, candidate in enumerate(alike):
             if not answers[i]:
                 return candidate

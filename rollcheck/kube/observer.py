@@ -21,6 +21,7 @@ from rollcheck.facts.document import Fact
 from rollcheck.kube import objects
 from rollcheck.kube.api import Api, CredentialsRefused
 from rollcheck.kube.reflector import Delta, Reflector, Resource
+from rollcheck.kube.tasks import one_error
 
 PING_EVERY_S = 5.0
 PING_WAIT_S = 5.0
@@ -96,27 +97,29 @@ class Observer:
             ClusterError: the Deployment or its Pods cannot be listed at all.
         """
         try:
-            async with trio.open_nursery(strict_exception_groups=False) as nursery:
-                # one after the other: what an event or a slice concerns is known by the pods and ReplicaSets before it
-                for resource, take in self._plan():
-                    reflector = Reflector(
-                        self._api, resource, partial(self._take, take), self._sink_gap, self._note_contact
-                    )
-                    try:
-                        await nursery.start(reflector.run)
-                    except CredentialsRefused:
-                        raise
-                    except (ClusterDenied, ClusterRefused) as e:
-                        if not self._can_do_without(resource.name, e):
-                            raise
-                    else:
-                        self._reflectors.append(reflector)
-                nursery.start_soon(self._ping)
-                task_status.started()
+            with one_error():
+                async with trio.open_nursery() as nursery:
+                    # one after the other: what an event or a slice concerns is told by the pods and ReplicaSets before
+                    for resource, take in self._plan():
+                        await self._start(nursery, resource, take)
+                    nursery.start_soon(self._ping)
+                    task_status.started()
         finally:
             for reflector in self._reflectors:
                 reflector.close_gap()
             self._end_silence()
+
+    async def _start(self, nursery: trio.Nursery, resource: Resource, take: Callable[[Delta, Instant], None]) -> None:
+        reflector = Reflector(self._api, resource, partial(self._take, take), self._sink_gap, self._note_contact)
+        try:
+            await nursery.start(reflector.run)
+        except CredentialsRefused:
+            raise
+        except (ClusterDenied, ClusterRefused) as e:
+            if not self._can_do_without(resource.name, e):
+                raise
+        else:
+            self._reflectors.append(reflector)
 
     async def wait_change(self) -> None:
         """Return after the next change of anything that is watched."""

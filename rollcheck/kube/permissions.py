@@ -8,6 +8,7 @@ import trio
 
 from rollcheck.errors import ClusterDenied, ClusterRefused
 from rollcheck.kube.api import Api, CredentialsRefused
+from rollcheck.kube.tasks import one_error
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
@@ -66,9 +67,10 @@ async def missing_rights(api: Api, namespace: str, *, restart: bool) -> list[Rig
     async def ask(right: Right) -> None:
         allowed[right] = await _is_allowed(api, right)
 
-    async with trio.open_nursery(strict_exception_groups=False) as nursery:
-        for right in rights:
-            nursery.start_soon(ask, right)
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            for right in rights:
+                nursery.start_soon(ask, right)
     return [right for right in rights if not allowed[right]]
 
 
