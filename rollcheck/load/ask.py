@@ -23,6 +23,7 @@ from rollcheck.load.transport import (
     make_tls_context,
     open_socket,
     read_cause,
+    was_reset,
 )
 from rollcheck.load.wire import KEEP_BODY, ResponseReader, WireError, build_request, make_reader
 
@@ -84,7 +85,7 @@ async def ask(
     except WireError as e:
         outcome, detail = find_outcome(exchange.phase, Fault.PARSER), str(e)[:200]
     except OSError as e:
-        cause, detail = read_cause(e)
+        cause, detail = read_cause(e, exchange.sock)
         outcome = find_outcome(exchange.phase, cause)
     except _Eof as e:
         outcome = find_outcome(exchange.phase, e.fault)
@@ -108,19 +109,19 @@ class _Exchange:
         self.target, self.context, self.reader = target, context, reader
         self.phase = Phase.RESOLVE
         self.peer = ""
-        self._sock: socket.socket | None = None
+        self.sock: socket.socket | None = None
 
     async def run(self, request: bytes) -> None:
         """Until the answer is whole."""
         target = self.target
         address = literal_address(target.connect_host, target.port) or await self._look_up()
         self.phase = Phase.CONNECT
-        self._sock = sock = open_socket(address)
+        self.sock = sock = open_socket(address)
         await _connect(sock, address)
         self.peer = format_address(address[1])
         if self.context is not None:
             self.phase = Phase.TLS
-            self._sock = sock = self.context.wrap_socket(
+            self.sock = sock = self.context.wrap_socket(
                 sock, server_hostname=target.server_name, do_handshake_on_connect=False
             )
             await _shake_hands(sock)
@@ -168,6 +169,8 @@ class _Exchange:
                 continue
             if data:
                 self.reader.receive(data)
+            elif isinstance(sock, ssl.SSLSocket) and was_reset(sock):
+                raise ConnectionResetError(errno.ECONNRESET, "reset under TLS")
             elif not self.reader.receive_eof():
                 raise _Eof(Fault.CUT if self.reader.received else Fault.EOF)
             if self.reader.head_done:
@@ -175,8 +178,8 @@ class _Exchange:
 
     def close(self) -> None:
         """Give the socket back."""
-        if self._sock is not None:
-            self._sock.close()
+        if self.sock is not None:
+            self.sock.close()
 
 
 async def _connect(sock: socket.socket, address: Address) -> None:

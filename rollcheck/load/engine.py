@@ -3,11 +3,12 @@
 One trio task owns an epoll set of its own, sleeps until trio says that set is readable, and drains it in batches. A
 timerfd in the same set stands for the timetable. Each turn:
 
-    1. every readiness event the kernel has is handled, so that a close which has already arrived is seen
+    1. every readiness event the kernel has is handled, so that a close which has already arrived is seen;
+       attempts past their deadline end
     2. probes for reused connections that just failed are sent
     3. arrivals that wait for a connection, then those that are due, are released, a few at a time; more than a few
        go round again, so that step 1 always comes just before a write
-    4. deadlines, intervals and the health sample, when their time has come
+    4. intervals and the health sample, when their time has come
 
 Scheduled = ok + failed + not sent, per lane, at every end of a run: returned, abandoned or cancelled.
 """
@@ -207,13 +208,14 @@ class Engine:
         while not self._abandoned:
             self._health.note_stall(self._clock() - expected)
             seen = self._handle_events()
+            self._reactor.expire_due()
             self._send_probes()
             more = self._release()
             now = self._clock()
             self._tick(now)
             if self._is_over():
                 return
-            busy = more or seen
+            busy = more or seen or bool(self._due_probes)
             if busy and now - yielded < YIELD_NS:
                 expected = now
             elif busy or self._recorder_settled(now):
@@ -397,8 +399,6 @@ class Engine:
     # Ticks and the end
 
     def _tick(self, now: Instant) -> None:
-        if now >= self._reactor.next_check:
-            self._reactor.expire(now)
         if now >= self._next_cut:
             self._recorder.cut(now)
             interval = int(self.plan.interval_s * SECOND)

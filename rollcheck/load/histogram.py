@@ -58,9 +58,7 @@ class Histogram:
         counts += np.bincount(self._slots(held), minlength=h.counts_len)
         h.total_count += len(held)
         h.max_value = max(h.max_value, int(held.max()))
-        positive = held[held > 0]
-        if len(positive):
-            h.min_value = min(h.min_value, int(positive.min()))
+        h.min_value = min(h.min_value, int(held.min()))
 
     def _slots(self, values: Values) -> Values:
         """The position in the counts of each value; what the library works out one by one."""

@@ -25,7 +25,7 @@ from rollcheck.load.lanes import Arrival, LaneState
 from rollcheck.load.outcomes import Cause, Fault, describe_errno, find_outcome
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.timer import Clock
-from rollcheck.load.transport import Address, make_tls_context, open_socket, read_cause
+from rollcheck.load.transport import Address, make_tls_context, open_socket, read_cause, was_reset
 from rollcheck.load.wire import KEEP_BODY, ResponseReader, WireError, make_reader
 
 NEVER: Instant = 2**62
@@ -73,7 +73,7 @@ class Reactor:
 
     Attributes:
         busy: attempts under way on a connection.
-        next_check: the instant at which `expire` next has something to look at.
+        next_check: the instant at which `expire_due` next has something to look at.
     """
 
     def __init__(self, plan: LoadPlan, listener: Listener, clock: Clock) -> None:
@@ -204,7 +204,7 @@ class Reactor:
                 )
         except OSError as e:
             # Connected and gone again before we looked.
-            self._fail(connection, *read_cause(e), reset=True)
+            self._fail(connection, *read_cause(e, connection.sock), reset=True)
             return
         if self._tls is None:
             self._send(connection, connection.lane.request)
@@ -220,7 +220,7 @@ class Reactor:
         except ssl.SSLWantWriteError:
             self._want(connection, _IN | _OUT)
         except OSError as e:
-            cause, detail = read_cause(e)
+            cause, detail = read_cause(e, connection.sock)
             self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
         else:
             self._send(connection, connection.lane.request)
@@ -232,6 +232,7 @@ class Reactor:
             if connection.recv(CHUNK):
                 # Servers say 408 and close; whatever it is, the connection is of no more use.
                 connection.recv(1)
+            reset = self._tls is not None and was_reset(connection.sock)
         except _LATER:
             if connection.sock.__class__ is ssl.SSLSocket:
                 return  # a session ticket, or half a record
@@ -246,7 +247,7 @@ class Reactor:
             except _LATER:
                 return
             except OSError as e:
-                cause, detail = read_cause(e)
+                cause, detail = read_cause(e, connection.sock)
                 self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
                 return
             if not data:
@@ -347,7 +348,9 @@ class Reactor:
 
     def _on_eof(self, connection: Connection) -> None:
         reader = connection.reader
-        if not connection.received or reader is None:
+        if self._tls is not None and was_reset(connection.sock):
+            self._fail(connection, errno.ECONNRESET, describe_errno(errno.ECONNRESET), reset=True)
+        elif not connection.received or reader is None:
             self._fail(connection, Fault.EOF, "")
         elif reader.receive_eof():
             self._finish(connection, self._judge(reader), 0)
@@ -362,7 +365,7 @@ class Reactor:
             data = b""
         if data and self._take_in(connection, data, 0):
             return
-        cause, detail = read_cause(error)
+        cause, detail = read_cause(error, connection.sock)
         self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
 
     def _fail(self, connection: Connection, cause: Cause, detail: str, *, reset: bool = False) -> None:
@@ -392,7 +395,13 @@ class Reactor:
 
     # Time, and the end
 
-    def expire(self, now: Instant) -> None:
+    def expire_due(self) -> None:
+        """End what is past its deadline."""
+        now = self._clock()
+        if now >= self.next_check:
+            self._expire(now)
+
+    def _expire(self, now: Instant) -> None:
         """End what is past its deadline, and find the next deadline.
 
         All attempts have the same timeout, so none that begins later can be due sooner than the earliest one here:

@@ -87,7 +87,8 @@ def _round_weights(parts: Sequence[Fraction]) -> tuple[int, ...]:
 def _next_lane(weights: Sequence[int], period: int, taken: Sequence[int], n: int) -> int:
     """Tijdeman's choice for arrival n (from 1): among the lanes that may take it, the one whose time runs out first.
 
-    All sides are multiplied by period × (2k − 2) to stay with whole numbers.
+    All sides are multiplied by period × (2k − 2) to stay with whole numbers; the one division left cannot take two
+    different quotients of numbers this small for equal.
     """
     live = [lane for lane, weight in enumerate(weights) if weight]
     if len(live) == 1:
@@ -95,4 +96,4 @@ def _next_lane(weights: Sequence[int], period: int, taken: Sequence[int], n: int
     scale = 2 * len(live) - 2
     owed = {lane: (weights[lane] * n - taken[lane] * period) * scale for lane in live}
     may_take = [lane for lane in live if owed[lane] >= period]
-    return min(may_take, key=lambda lane: (Fraction(period * (scale - 1) - owed[lane], weights[lane]), lane))
+    return min(may_take, key=lambda lane: ((period * (scale - 1) - owed[lane]) / weights[lane], lane))

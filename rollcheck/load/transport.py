@@ -12,6 +12,8 @@ from rollcheck.errors import UsageError
 from rollcheck.load.outcomes import Cause, Fault, describe_errno
 from rollcheck.load.plan import is_ip
 
+_TCP_CLOSE = 7
+
 Address = tuple[int, tuple[str | int, ...]]
 """Address family and what connect() takes."""
 
@@ -50,7 +52,7 @@ def lookup(host: str, port: int) -> tuple[Address, ...]:
         OSError: there is none.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses: list[Address] = [(int(family), tuple(address)) for family, _, _, _, address in found]  # type: ignore[arg-type]
+    addresses: list[Address] = [(int(item[0]), tuple(item[4])) for item in found]  # type: ignore[arg-type]
     chosen = [a for a in addresses if a[0] == socket.AF_INET] or addresses
     return tuple(dict.fromkeys(chosen))
 
@@ -74,17 +76,32 @@ def format_address(address: Sequence[object]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def read_cause(error: OSError) -> tuple[Cause, str]:
+def read_cause(error: OSError, sock: socket.socket | None = None) -> tuple[Cause, str]:
     """What an exception of a socket means, and a short detail without addresses."""
     if isinstance(error, ssl.SSLError):
         if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            if sock is not None and was_reset(sock):
+                return errno.ECONNRESET, describe_errno(errno.ECONNRESET)
             return Fault.EOF, "closed without close_notify"
-        said = getattr(error, "verify_message", "") or error.reason or type(error).__name__
+        # Both are set by OpenSSL only: an error made by Python has neither.
+        said = getattr(error, "verify_message", "") or getattr(error, "reason", "") or type(error).__name__
         return Fault.TLS, str(said)
     if isinstance(error, socket.gaierror):
         return Fault.LOOKUP, str(error.strerror or error)
     number = error.errno or errno.EIO
     return number, describe_errno(number)
+
+
+def was_reset(sock: socket.socket) -> bool:
+    """Whether a connection at its end was reset, rather than closed in an orderly way.
+
+    Python's ssl module takes a reset for an EOF (its call to SSL_read_ex returns 0 for both, and errno is not looked
+    at), so TLS asks the kernel: after a FIN the socket waits for our close, after an RST it is closed.
+    """
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
+    except OSError:
+        return True
 
 
 def count_open_files() -> int:

@@ -110,11 +110,11 @@ class ResponseReader:
         Raises:
             WireError: it is not an answer we accept. The reader must be started anew.
         """
+        before = self.received
+        self.received += len(data)
         if self.done:
             self.surplus = True
             return True
-        before = self.received
-        self.received += len(data)
         if not self.head_done:
             if self.received > MAX_HEAD:
                 return self._receive_long(data, before)
