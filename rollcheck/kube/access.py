@@ -222,8 +222,8 @@ def _choose_context(config: dict[str, Any], asked: str, source: str) -> str:
         raise UsageError(f"the kubeconfig {source} has no current context; choose one with --context{_known(names)}")
     if chosen not in names:
         near = difflib.get_close_matches(chosen, names, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ";"
-        raise UsageError(f"there is no context {chosen!r} in the kubeconfig {source}{hint}{_known(names)}")
+        hint = f"did you mean {near[0]!r}?" if near else "choose another with --context"
+        raise UsageError(f"there is no context {chosen!r} in the kubeconfig {source}{_known(names)}; {hint}")
     return chosen
 
 

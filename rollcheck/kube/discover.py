@@ -94,7 +94,8 @@ async def choose_route(candidates: Iterable[Candidate], ask: Callable[[Candidate
             reasons.append(f"  {_shown(candidate)}: {answers[i]}")
     if not reasons:
         raise TargetUnreachable(
-            "no Service selects the pods of this workload, so there is no URL to be found; give one with --url"
+            "no Service that we may see selects the pods of this workload, so there is no URL to be found; give one "
+            "with --url"
         )
     raise TargetUnreachable(
         "no URL of the workload gave a good answer; give one that does with --url. Tried were:\n" + "\n".join(reasons)

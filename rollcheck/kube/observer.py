@@ -19,7 +19,7 @@ from rollcheck.facts.clock import SECOND, Instant
 from rollcheck.facts.cluster import Change, PodSeen, ReplicaSetSeen, ServiceSeen, SliceSeen, WatchGap, WorkloadSeen
 from rollcheck.facts.document import Fact
 from rollcheck.kube import objects
-from rollcheck.kube.api import Api, CredentialsRefused
+from rollcheck.kube.api import Api, CredentialsRefused, NoAnswer
 from rollcheck.kube.reflector import Delta, Reflector, Resource
 from rollcheck.kube.tasks import one_error
 
@@ -110,7 +110,7 @@ class Observer:
             self._end_silence()
 
     async def _start(self, nursery: trio.Nursery, resource: Resource, take: Callable[[Delta, Instant], None]) -> None:
-        reflector = Reflector(self._api, resource, partial(self._take, take), self._sink_gap, self._note_contact)
+        reflector = Reflector(self._api, resource, partial(self._take, take), self._sink, self._note_contact)
         try:
             await nursery.start(reflector.run)
         except CredentialsRefused:
@@ -144,8 +144,9 @@ class Observer:
         lost = _WITHOUT.get(name)
         if lost is None or (isinstance(error, ClusterRefused) and error.status != 404):
             return False
+        why = "unknown to this API server" if isinstance(error, ClusterRefused) else "forbidden"
         self._sink(
-            Note(at_ns=time.monotonic_ns(), topic="permission", text=f"{name} cannot be watched, so {lost}: {error}")
+            Note(at_ns=time.monotonic_ns(), topic="permission", text=f"{name} cannot be watched ({why}), so {lost}")
         )
         return True
 
@@ -210,9 +211,7 @@ class Observer:
 
     def _note_contact(self, at_ns: Instant) -> None:
         self.last_contact_ns = at_ns
-
-    def _sink_gap(self, gap: WatchGap) -> None:
-        self._sink(gap)
+        self._end_silence()
 
     async def _ping(self) -> None:
         """Ask for a sign of life: a watch on which nothing comes looks like one whose server hangs."""
@@ -222,19 +221,17 @@ class Observer:
                 await self._api.get("/version", timeout_s=PING_WAIT_S)
             except (ClusterDenied, ClusterRefused):
                 self._note_contact(time.monotonic_ns())  # it answers, and that is all we wanted to know
-                self._end_silence()
             except ClusterError as e:
                 if self._silence is None:
-                    self._silence = (self.last_contact_ns, str(e))
+                    self._silence = (self.last_contact_ns, e.words if isinstance(e, NoAnswer) else str(e))
             else:
                 self._note_contact(time.monotonic_ns())
-                self._end_silence()
 
     def _end_silence(self) -> None:
         silence, self._silence = self._silence, None
         if silence is not None:
             start, reason = silence
-            self._sink_gap(
+            self._sink(
                 WatchGap(
                     resource="API server", start_ns=start, end_ns=time.monotonic_ns(), reason=reason, relisted=False
                 )

@@ -193,6 +193,9 @@ class Reflector:
         self._break: _Break | None = None
         self._contact_ns = 0
         self._failures = 0
+        # since when nothing has proved that the watch is whole: a server may accept a version and only then, on the
+        # open stream, say that it has expired
+        self._doubt_ns: Instant | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Mirror until cancelled; `started()` after the first list.
@@ -229,6 +232,7 @@ class Reflector:
         now = self._heard()
         for delta in self.machine.listed(listing.items, listing.resource_version):
             self._on_change(delta, now)
+        self._doubt_ns = None
 
     async def _watch(self) -> None:
         """One watch, to its end."""
@@ -246,8 +250,11 @@ class Reflector:
             with trio.CancelScope() as scope:
                 async for piece in pieces:
                     now = self._heard()
+                    version = self.machine.version
                     for delta in self.machine.receive(piece):
                         self._on_change(delta, now)
+                    if self.machine.version != version:
+                        self._doubt_ns = None
                     if self.machine.lost:
                         scope.cancel()  # not `break`: that would leave httpx's generators half read
         whole = self.machine.end()
@@ -276,12 +283,16 @@ class Reflector:
         return self._contact_ns
 
     def _open(self, reason: str, *, seamless: bool, silent: bool = False) -> None:
+        # a peer that ended the connection had delivered all before; one that fell silent had not
+        start = self._contact_ns if silent else time.monotonic_ns()
         if self._break is None:
-            # a peer that ended the connection had delivered all before; one that fell silent had not
-            start = self._contact_ns if silent else time.monotonic_ns()
             self._break = _Break(start, reason, seamless)
         elif self._break.seamless and not seamless:
             self._break.reason, self._break.seamless = reason, False
+        if self.machine.lost and self._doubt_ns is not None:
+            self._break.start_ns = min(self._break.start_ns, self._doubt_ns)
+        if self._doubt_ns is None:
+            self._doubt_ns = self._break.start_ns
 
     def _mend(self) -> None:
         broken, self._break = self._break, None
