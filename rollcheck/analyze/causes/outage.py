@@ -1,0 +1,188 @@
+"""No ready endpoint at all, because the strategy allows it: 11, 12, 13."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rollcheck.analyze.causes.early import has_no_readiness, persistent_kinds
+from rollcheck.analyze.causes.patches import strategy_patch
+from rollcheck.analyze.causes.scene import SLACK_NS, Scene, overlaps
+from rollcheck.analyze.causes.signs import kind_of, lost_contact, no_backend, stale_paths
+from rollcheck.analyze.causes.words import lost, make, pod_lines
+from rollcheck.analyze.model import Cause
+from rollcheck.facts.attempts import Attempt
+from rollcheck.facts.clock import SECOND, Window
+from rollcheck.facts.cluster import WorkloadSeen
+
+SYNC_NS = SECOND // 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fenceposts:
+    """How many pods a rolling update may have too many and too few, as the Deployment controller resolves it.
+
+    Attributes:
+        forced: both came to 0, so one unavailable pod was forced.
+    """
+
+    surge: int
+    unavailable: int
+    forced: bool
+
+
+def fenceposts(replicas: int, max_surge: str, max_unavailable: str) -> Fenceposts:
+    """Surge is rounded up, unavailable down; where both come to 0, unavailable becomes 1."""
+    surge = _resolve(max_surge or "25%", replicas, up=True)
+    unavailable = _resolve(max_unavailable or "25%", replicas, up=False)
+    if surge == 0 and unavailable == 0:
+        return Fenceposts(surge=0, unavailable=1, forced=True)
+    return Fenceposts(surge=surge, unavailable=unavailable, forced=False)
+
+
+def _resolve(value: str, replicas: int, *, up: bool) -> int:
+    text = value.strip()
+    if not text.endswith("%"):
+        return int(text) if text.isdecimal() else 0
+    percent = int(text[:-1]) if text[:-1].isdecimal() else 0
+    exact = replicas * percent / 100
+    return math.ceil(exact) if up else math.floor(exact)
+
+
+def empty_spans(scene: Scene) -> list[Window]:
+    """The spans after the trigger in which no pod was ready in the Service's slices, having been before."""
+    steps = scene.timeline.ready_endpoints
+    spans = []
+    for (at, count), following in zip(steps, [*steps[1:], (scene.timeline.window.end, 0)], strict=True):
+        if count == 0 and following[0] > scene.origin and at > scene.timeline.window.start:
+            spans.append(Window(start=at, end=following[0]))
+    return spans
+
+
+def allowed_outage(workload: WorkloadSeen | None) -> int | None:
+    """The mode by which this strategy may leave no pod at all; None when it never does."""
+    if workload is None:
+        return None
+    if workload.strategy == "Recreate":
+        return 13
+    posts = fenceposts(workload.replicas, workload.max_surge, workload.max_unavailable)
+    if workload.replicas > posts.unavailable:
+        return None
+    return 12 if posts.forced else 11
+
+
+def in_outage(scene: Scene, attempts: Iterable[Attempt]) -> tuple[int, list[Attempt], list[Window]] | None:
+    """The mode, the attempts that met no ready endpoint, and the spans; None when the strategy does not explain them.
+
+    Proxies learn of the new endpoint late, so the span goes on for as long as that may take, but only a moment where
+    the new pods have no readiness probe: what is refused then may be the pods themselves.
+    """
+    mode, spans = allowed_outage(scene.workload), empty_spans(scene)
+    if mode is None or not spans:
+        return None
+    lag = SYNC_NS if any(has_no_readiness(p) for p in scene.newcomers) else scene.propagation_ns
+    wide = [Window(start=w.start - SLACK_NS, end=w.end + lag) for w in spans]
+    pool = list(attempts)
+    lasting = persistent_kinds(scene)
+    met = [
+        a
+        for a in pool
+        if (lost_contact(scene, a) or no_backend(scene, a))
+        and kind_of(a) not in lasting
+        and any(overlaps(a, w) for w in wide)
+    ]
+    met += stale_paths(met, [a for a in pool if a not in met])
+    return mode, met, spans
+
+
+def mode_11_too_few_replicas(scene: Scene, attempts: Sequence[Attempt], spans: Sequence[Window]) -> Cause | None:
+    """As many pods may be missing as there are."""
+    workload = scene.workload
+    if not attempts or workload is None:
+        return None
+    posts = fenceposts(workload.replicas, workload.max_surge, workload.max_unavailable)
+    return _outage(
+        scene,
+        11,
+        attempts,
+        spans,
+        why="the rollout may take away every pod before a new one is ready",
+        rule=(
+            f"replicas {workload.replicas}, maxSurge {workload.max_surge} → {posts.surge}, maxUnavailable"
+            f" {workload.max_unavailable} → {posts.unavailable}: all of them may be unavailable at once"
+        ),
+        fix=strategy_patch(2 if workload.replicas == 1 else None),
+        advice="Start the new pod before the old one goes (maxSurge 1, maxUnavailable 0), and run two replicas.",
+    )
+
+
+def mode_12_forced_unavailable(scene: Scene, attempts: Sequence[Attempt], spans: Sequence[Window]) -> Cause | None:
+    """Surge and unavailable both round to 0, so Kubernetes forces one unavailable pod: here, all there is."""
+    workload = scene.workload
+    if not attempts or workload is None:
+        return None
+    return _outage(
+        scene,
+        12,
+        attempts,
+        spans,
+        why="maxSurge and maxUnavailable both come to 0, so Kubernetes takes the only pod away first",
+        rule=(
+            f"replicas {workload.replicas}, maxSurge {workload.max_surge} → 0,"
+            f" maxUnavailable {workload.max_unavailable} → 0: where both are 0, Kubernetes forces maxUnavailable to 1"
+        ),
+        fix=strategy_patch(),
+        advice="Set maxSurge to 1 or more, so that the new pod is ready before the old one is taken away.",
+    )
+
+
+def mode_13_recreate(scene: Scene, attempts: Sequence[Attempt], spans: Sequence[Window]) -> Cause | None:
+    """Every old pod is deleted before the first new one is created."""
+    if not attempts:
+        return None
+    return _outage(
+        scene,
+        13,
+        attempts,
+        spans,
+        why="the strategy Recreate stops every old pod before it starts a new one",
+        rule="strategy Recreate: no new pod is created until the last old one is gone",
+        fix=strategy_patch(),
+        advice=(
+            "Use RollingUpdate. If Recreate was chosen because two pods cannot share a volume or a lock, an outage is"
+            " part of every rollout until that is solved."
+        ),
+    )
+
+
+def _outage(
+    scene: Scene,
+    mode: int,
+    attempts: Sequence[Attempt],
+    spans: Sequence[Window],
+    *,
+    why: str,
+    rule: str,
+    fix: str,
+    advice: str,
+) -> Cause:
+    competing = []
+    if any(e.at_once for e in scene.endings):
+        competing.append((1, "the old pods also exited at once on SIGTERM, before every proxy knew"))
+    if any(w.end >= scene.timeline.window.end for w in spans):
+        competing.append((20, "no pod was ready until the run ended: the new ones did not come up"))
+    return make(
+        scene,
+        mode,
+        attempts,
+        summary=f"{lost(attempts)} while no pod was ready: {why}",
+        evidence=[
+            *(f"no ready endpoint {scene.span(w)} ({w.length / SECOND:.2f} s)" for w in spans),
+            rule,
+            *pod_lines(scene, scene.endings),
+        ],
+        competing=competing,
+        fix=fix,
+        advice=advice,
+    )

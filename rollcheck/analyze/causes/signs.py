@@ -1,0 +1,118 @@
+"""What a failed attempt looks like from the client's side, before any thought of why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rollcheck.analyze.causes.scene import Scene
+from rollcheck.analyze.model import began
+from rollcheck.facts.attempts import Attempt, ConnectionUse, Outcome, Phase
+from rollcheck.facts.clock import SECOND
+
+GATEWAY = (502, 503, 504)
+ENTRY_PHASES = (Phase.CONNECT, Phase.TLS)
+ENDED_BY_PEER = (Outcome.RESET, Outcome.CLOSED_BEFORE_RESPONSE, Outcome.TRUNCATED_BODY)
+NO_PATH = (Outcome.REFUSED, Outcome.UNREACHABLE)
+TRACKED_NS = 120 * SECOND
+"""nf_conntrack_tcp_timeout_syn_sent; a closed connection is remembered as long."""
+Kind = tuple[Phase, Outcome, int]
+"""Attempts of one kind failed alike: phase, outcome, status."""
+
+
+def kind_of(attempt: Attempt) -> Kind:
+    """The attempt's kind."""
+    return attempt.phase, attempt.outcome, attempt.status
+
+
+def no_entry(attempt: Attempt) -> bool:
+    """No connection came about: refused, unreachable, timed out or cut while it was being made."""
+    return attempt.phase in ENTRY_PHASES and attempt.outcome in (
+        *NO_PATH,
+        *ENDED_BY_PEER,
+        Outcome.TIMEOUT,
+        Outcome.TLS_FAILED,
+    )
+
+
+def cut(attempt: Attempt) -> bool:
+    """The connection was there, and the other side ended it under the request."""
+    return attempt.phase not in (*ENTRY_PHASES, Phase.RESOLVE) and attempt.outcome in (*ENDED_BY_PEER, *NO_PATH)
+
+
+def silent(attempt: Attempt) -> bool:
+    """The connection was there, and no (whole) answer came in time."""
+    return attempt.phase not in (*ENTRY_PHASES, Phase.RESOLVE) and attempt.outcome is Outcome.TIMEOUT
+
+
+def from_proxy(scene: Scene, attempt: Attempt) -> bool:
+    """A proxy on the way answered for a backend that it could not reach, or had none: 502, 503, 504 and no pod named.
+
+    A page instead of a status (a circuit breaker's) counts too. Without a proxy such an answer is the app's own.
+    """
+    if scene.direct or attempt.pod_from == "response":
+        return False
+    return attempt.outcome is Outcome.WRONG_BODY or (
+        attempt.outcome is Outcome.BAD_STATUS and attempt.status in GATEWAY
+    )
+
+
+def no_backend(scene: Scene, attempt: Attempt) -> bool:
+    """What a proxy answers while a Service has no endpoint at all: 503, or 404 where it drops the route (Traefik)."""
+    routeless = attempt.outcome is Outcome.BAD_STATUS and attempt.status == 404
+    unnamed = not scene.direct and attempt.pod_from != "response"
+    return from_proxy(scene, attempt) or (unnamed and routeless)
+
+
+def from_app(scene: Scene, attempt: Attempt) -> bool:
+    """The app answered, and wrongly."""
+    wrong = (Outcome.BAD_STATUS, Outcome.WRONG_BODY, Outcome.PROTOCOL)
+    return attempt.outcome in wrong and not from_proxy(scene, attempt)
+
+
+def lost_contact(scene: Scene, attempt: Attempt) -> bool:
+    """Any sign that no living pod was behind the attempt."""
+    return no_entry(attempt) or cut(attempt) or silent(attempt) or from_proxy(scene, attempt)
+
+
+def on_reused(attempt: Attempt) -> bool:
+    """Whether it was a later request of its connection."""
+    return attempt.use is ConnectionUse.REUSED
+
+
+def stale_paths(claimed: Iterable[Attempt], others: Iterable[Attempt]) -> list[Attempt]:
+    """Of `others`, the connects that were sent to a dead pod because an earlier one had been.
+
+    A SYN that a node passed on to a dead pod leaves an entry in the node's connection tracking for two minutes. A
+    later connection from the same source port falls into it and ends like the first, long after every rule is right.
+    Where the port of a failed connect is not known, no more are taken than the first ones left entries.
+    """
+    first = [a for a in claimed if a.phase is Phase.CONNECT]
+    left_entry = [a for a in first if a.outcome in (Outcome.TIMEOUT, Outcome.UNREACHABLE)]
+    if not left_entry:
+        return []
+    since = min(began(a) for a in left_entry)
+    late = [
+        a
+        for a in others
+        if a.phase is Phase.CONNECT
+        and a.outcome in (Outcome.TIMEOUT, Outcome.UNREACHABLE)
+        and since < began(a) <= max(x.ended_ns for x in left_entry) + TRACKED_NS
+    ]
+    ports = {a.local for a in first if a.local}
+    if any(a.local for a in late):
+        return [a for a in late if a.local in ports]
+    return late if len(late) <= len(left_entry) else []
+
+
+def breakdown(attempts: Iterable[Attempt]) -> str:
+    """Exact counts by kind and use: "41 connect/refused on new connections, 3 await/reset on reused ones"."""
+    counts = Counter((label(a), on_reused(a)) for a in attempts)
+    parts = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{n} {what} on {'reused' if reused else 'new'} connections" for (what, reused), n in parts)
+
+
+def label(attempt: Attempt) -> str:
+    """Phase and outcome, "connect/refused", with the status of a bad one: "await/bad_status 502"."""
+    text = f"{attempt.phase.value}/{attempt.outcome.value}"
+    return f"{text} {attempt.status}" if attempt.outcome is Outcome.BAD_STATUS else text
