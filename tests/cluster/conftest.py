@@ -51,7 +51,7 @@ class Story:
     def rollcheck(self, *flags: str, command: tuple[str, ...] = ()) -> Ended:
         """`rollcheck run` on the workload with `-o json`, over its NodePort unless `flags` have a URL."""
         out = self.folder / secrets.token_hex(4)
-        url = () if "--url" in flags or self.workload.host else ("--url", self.url)
+        url = () if "--url" in flags or self.workload.ingress else ("--url", self.url)
         tail = ("--", *command) if command else ()
         base = ("run", "--deploy", self.workload.name, "-n", self.ns.name, "--out", str(out), "-o", "json", "--yes")
         return rollcheck(*base, *QUICK, *url, *flags, *tail, out=out)
@@ -77,7 +77,8 @@ def tell(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     def tell(workload: Workload, *, ready: bool = True) -> Story:
         ns = cluster.new_namespace()
         made.append(ns)
-        ns.apply(workload.objects(cluster.image, cluster.ingress_class))
+        # Two Ingresses with one host share its traffic, and a namespace takes a while to go: a host for each story.
+        ns.apply(workload.objects(cluster.image, cluster.ingress_class, host=f"{ns.name}.example.test"))
         if workload.replicas and ready:
             ns.wait_available(workload.name)
         return Story(

@@ -69,7 +69,7 @@ def test_an_unknown_deployment_is_named(unchanged):
 def test_an_unknown_namespace_is_named(unchanged):
     out = unchanged.folder / "unknown-namespace"
 
-    run = rollcheck("run", "--deploy", "web", "-n", "no-such-ns", "--out", str(out), "-o", "json", "--yes", out=out)
+    run = rollcheck("run", "--deploy", "web", "-n", "no-such-ns", "--out", str(out), "--yes", out=out)
 
     assert run.code in REFUSED, run
     assert_one_sentence(run, "no-such-ns")

@@ -12,7 +12,6 @@ from workloads import DRAINS, EXITS_AT_ONCE, Workload
 
 pytestmark = pytest.mark.cluster
 Tell = Callable[..., Story]
-HOST = "web.example.test"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -22,7 +21,7 @@ def ingress_controller(cluster: Cluster) -> None:
 
 
 def test_an_exit_at_once_shows_as_502_and_is_named_as_what_it_is(tell: Tell):
-    run = tell(Workload(env=EXITS_AT_ONCE, host=HOST)).rollcheck()
+    run = tell(Workload(env=EXITS_AT_ONCE, ingress=True)).rollcheck()
 
     assert run.code == NOT_GRACEFUL, run
     assert run.modes[0] == 1, run
@@ -31,7 +30,17 @@ def test_an_exit_at_once_shows_as_502_and_is_named_as_what_it_is(tell: Tell):
 
 
 def test_an_app_that_waits_and_drains_is_graceful_through_the_ingress(tell: Tell):
-    run = tell(Workload(env=DRAINS, host=HOST, replicas=2)).rollcheck()
+    run = tell(Workload(env=DRAINS, ingress=True, replicas=2)).rollcheck()
 
     assert run.code == GRACEFUL, run
+    assert_sums(run)
+
+
+def test_an_ingress_without_any_backend_is_an_outage_by_the_strategy_whatever_it_answers(tell: Tell):
+    gap = {"ON_TERM": "drain", "DRAIN_WAIT": "0", "LISTEN_AFTER": "2"}
+
+    run = tell(Workload(env=gap, replicas=1, rolling=(0, 1), ingress=True)).rollcheck()
+
+    assert run.code == NOT_GRACEFUL, run
+    assert run.modes[0] == 11, run
     assert_sums(run)

@@ -21,7 +21,7 @@ SHELL = ("sh", "-c", "python3 /srv/app.py; true")
 
 @dataclass(frozen=True)
 class Workload:
-    """A Deployment of `apps/web.py`, its Service and, with `host`, its Ingress.
+    """A Deployment of `apps/web.py`, its Service and, where asked for, its Ingress.
 
     Attributes:
         env: settings of the app (see `apps/web.py`).
@@ -29,7 +29,7 @@ class Workload:
         prestop: how it sleeps: "sleep" (the native action) or "exec".
         readiness: whether there is a readiness probe (GET /healthz, each second).
         rolling: maxSurge and maxUnavailable when they are not to be the defaults.
-        host: host of an Ingress, empty for none.
+        ingress: whether clients come through an Ingress.
     """
 
     name: str = "web"
@@ -42,12 +42,12 @@ class Workload:
     readiness: bool = True
     strategy: str = "RollingUpdate"
     rolling: tuple[int | str, int | str] | None = None
-    host: str = ""
+    ingress: bool = False
 
-    def objects(self, image: str, ingress_class: str = "traefik") -> list[Manifest]:
-        """Everything to apply, in order; without a namespace."""
+    def objects(self, image: str, ingress_class: str, host: str) -> list[Manifest]:
+        """Everything to apply, in order; without a namespace. Class and host are those of its Ingress, if any."""
         made = [self.config_map(), self.deployment(image), self.service()]
-        return [*made, self.ingress(ingress_class)] if self.host else made
+        return [*made, self.route(ingress_class, host)] if self.ingress else made
 
     @property
     def labels(self) -> dict[str, str]:
@@ -125,7 +125,7 @@ class Workload:
             },
         }
 
-    def ingress(self, ingress_class: str) -> Manifest:
+    def route(self, ingress_class: str, host: str) -> Manifest:
         """An Ingress that sends all of `host` to the Service."""
         backend = {"service": {"name": self.name, "port": {"number": 80}}}
         path = {"path": "/", "pathType": "Prefix", "backend": backend}
@@ -135,7 +135,7 @@ class Workload:
             "metadata": {"name": self.name},
             "spec": {
                 "ingressClassName": ingress_class,
-                "rules": [{"host": self.host, "http": {"paths": [path]}}],
+                "rules": [{"host": host, "http": {"paths": [path]}}],
             },
         }
 

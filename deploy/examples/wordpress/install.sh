@@ -20,16 +20,22 @@ kubectl -n "$ns" rollout status deployment/mariadb --timeout=180s
 kubectl -n "$ns" rollout status deployment/wordpress --timeout=180s
 
 # The installer is a form; asked from inside a pod, it needs no way in from here. Once installed, it says so and does nothing.
+# Ready by tcp does not mean that the database can be reached yet, so it is asked again.
 kubectl -n "$ns" exec -i deployment/wordpress -- php <<PHP
 <?php
 \$form = ['weblog_title' => 'A blog', 'user_name' => 'admin', 'admin_password' => 'admin', 'admin_password2' => 'admin',
          'pw_weak' => '1', 'admin_email' => 'admin@example.test'];
 \$request = ['method' => 'POST', 'content' => http_build_query(\$form), 'timeout' => 120, 'ignore_errors' => true,
             'header' => "Host: $host\r\nContent-Type: application/x-www-form-urlencoded"];
-\$page = file_get_contents('http://127.0.0.1/wp-admin/install.php?step=2', false, stream_context_create(['http' => \$request]));
-if (!preg_match('/Success!|Already Installed/', (string) \$page)) {
-    fwrite(STDERR, "WordPress did not install itself: " . trim(strip_tags((string) \$page)) . "\n");
-    exit(1);
+for (\$tries = 30; \$tries > 0; \$tries--) {
+    \$page = (string) file_get_contents('http://127.0.0.1/wp-admin/install.php?step=2', false,
+                                       stream_context_create(['http' => \$request]));
+    if (preg_match('/Success!|Already Installed/', \$page)) {
+        exit(0);
+    }
+    sleep(1);
 }
+echo 'WordPress did not install itself: ', trim(strip_tags(\$page)), "\n";
+exit(1);
 PHP
 echo "WordPress is in namespace $ns, host $host: rollcheck run --deploy wordpress -n $ns --qps 8 --timeout 10s"
