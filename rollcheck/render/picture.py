@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hdrh.histogram import HdrHistogram
-
+from rollcheck.analyze.latency import merged, percentile_us
 from rollcheck.analyze.model import Analysis, PodLife, Timeline, began
 from rollcheck.facts.attempts import Interval, Lane, Outcome
 from rollcheck.facts.clock import SECOND, Instant, Window
@@ -279,21 +278,16 @@ def _slots(axis: Axis, timeline: Timeline) -> tuple[Slot, ...]:
 
 def _slot(axis: Axis, start: Instant, end: Instant, intervals: list[Interval]) -> Slot:
     length = (end - start) / SECOND
-    latency = _merged([interval.response_hdr for interval in intervals if interval.response_hdr])
+    latency = merged(interval.response_hdr for interval in intervals)
     return Slot(
         start=axis.at(start),
         end=axis.at(end),
         ok=sum(interval.ok for interval in intervals) / length,
         failed=sum(interval.failed for interval in intervals) / length,
-        p50_ms=latency.get_value_at_percentile(50) / 1_000 if latency else None,
-        p99_ms=latency.get_value_at_percentile(99) / 1_000 if latency else None,
+        p50_ms=_ms(percentile_us(latency, 50)),
+        p99_ms=_ms(percentile_us(latency, 99)),
     )
 
 
-def _merged(blobs: list[str]) -> HdrHistogram | None:
-    if not blobs:
-        return None
-    merged = HdrHistogram.decode(blobs[0].encode())
-    for blob in blobs[1:]:
-        merged.add(HdrHistogram.decode(blob.encode()))
-    return merged
+def _ms(micros: float | None) -> float | None:
+    return None if micros is None else micros / 1_000

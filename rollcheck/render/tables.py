@@ -22,6 +22,7 @@ from rollcheck.render.text import (
 )
 
 PODS_TOLD = 10
+NAME_LEAST = 12
 _UNKNOWN = "-"
 
 
@@ -97,17 +98,26 @@ def pod_lines(analysis: Analysis, width: int) -> list[str]:
         return [f"Old pods: {count(len(old))}, none of them deleted", *_new_pods(analysis, width)]
     told = sorted(sorted(old, key=_badness)[:PODS_TOLD], key=lambda pod: (pod.deleted is None, _deleted(pod), pod.name))
     rows = [("Old pods", "deleted", "no endpoint", "SIGTERM", "exit code", "met"), *(_row(axis, pod) for pod in told)]
-    sizes = [max(cells(row[i]) for row in rows) for i in range(1, 6)]
-    name = max(12, min(max(cells(row[0]) for row in rows) + 2, width - sum(sizes) - 2 * len(sizes)))
-    lines = []
-    for number, row in enumerate(rows):
-        label = row[0] if number == 0 else "  " + shorten(row[0], name - 2)
-        figures = (pad(cell, size) for cell, size in zip(row[1:], sizes, strict=True))
-        lines.append("  ".join([pad(label, name), *figures]).rstrip())
+    lines = _columns(rows, width)
     if len(old) > len(told):
         lines.append(f"  and {count(len(old) - len(told))} more in result.json")
     lines += wrap("(seconds since the trigger; SIGTERM is inferred; met: requests while ending)", width, first="  ")
     return lines + _propagation(analysis, width) + _new_pods(analysis, width)
+
+
+def _columns(rows: list[tuple[str, ...]], width: int) -> list[str]:
+    """Rows as a table: names lose their middle, and where there is no room at all the inner columns go."""
+    sizes = [max(cells(row[i]) for row in rows) for i in range(len(rows[0]))]
+    shown = list(range(1, len(sizes)))
+    for spare in (3, 2):
+        if sum(sizes[i] + 2 for i in shown) + NAME_LEAST > width:
+            shown.remove(spare)
+    name = max(NAME_LEAST, min(sizes[0] + 2, width - sum(sizes[i] + 2 for i in shown)))
+    lines = []
+    for number, row in enumerate(rows):
+        label = row[0] if number == 0 else "  " + shorten(row[0], name - 2)
+        lines.append("  ".join([pad(label, name), *(pad(row[i], sizes[i]) for i in shown)]).rstrip())
+    return lines
 
 
 def _propagation(analysis: Analysis, width: int) -> list[str]:

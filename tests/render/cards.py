@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from typing import Any
 
-from builders import Story, blob, ns, pod_spec, sleep
+from builders import Story, ns, pod_spec, sleep
 
 from rollcheck.analyze.model import (
     Analysis,
@@ -116,6 +117,7 @@ def card(document: Document, **fields: Any) -> Analysis:
     return Analysis(timeline=timeline, **{**values, **fields})
 
 
+@cache
 def graceful() -> Analysis:
     """Three pods drain behind a preStop of 5 s."""
     story = Story(qps=100, spec=pod_spec(prestop=sleep(5)), new_spec=pod_spec(prestop=sleep(5)))
@@ -126,6 +128,7 @@ def graceful() -> Analysis:
     )
 
 
+@cache
 def immediate_exit() -> Analysis:
     """Mode 1: the app exits at once on SIGTERM, clients are still sent to it."""
     story = Story(qps=200).pods(3).restart(at=11)
@@ -181,6 +184,7 @@ def immediate_exit() -> Analysis:
     )
 
 
+@cache
 def killed() -> Analysis:
     """Mode 2 and 11: SIGTERM is ignored, every pod takes its whole grace, and no endpoint is left meanwhile."""
     story = Story(qps=50, max_surge="0", max_unavailable="1").pods(1).restart(at=11)
@@ -217,6 +221,7 @@ def killed() -> Analysis:
     )
 
 
+@cache
 def readiness_missing() -> Analysis:
     """Mode 7: new pods get traffic before they listen."""
     story = Story(qps=100, new_spec=pod_spec(readiness=None)).pods(2).restart(at=11)
@@ -246,6 +251,7 @@ def readiness_missing() -> Analysis:
     )
 
 
+@cache
 def in_flight_and_broken() -> Analysis:
     """Modes 4 and 19, with what nobody can explain: answers cut short at SIGTERM, then 500 now and then."""
     story = Story(qps=100).graceful_rollout(pods=2)
@@ -295,6 +301,7 @@ def in_flight_and_broken() -> Analysis:
     )
 
 
+@cache
 def stuck() -> Analysis:
     """Mode 20: the new image does not exist; nothing was replaced."""
     story = Story(qps=100).pods(3).command("kubectl set image deployment/web web=nope:1", at=11, until=11.4)
@@ -319,6 +326,7 @@ def stuck() -> Analysis:
     )
 
 
+@cache
 def unsealed() -> Analysis:
     """Cut short in the baseline: no trigger, no replacement, no Kubernetes facts that matter."""
     return card(
@@ -339,6 +347,7 @@ def unsealed() -> Analysis:
     )
 
 
+@cache
 def nothing() -> Analysis:
     """A document of a header alone."""
     header = Story().end(at=1).document().header
@@ -354,6 +363,7 @@ def nothing() -> Analysis:
 NASTY = "<script>alert(1)</script>\x1b[31m%s%(x)s\n[red]$\\frac{1}{2}$ \u202egnp.exe\u2028\x9b2J"
 
 
+@cache
 def nasty() -> Analysis:
     """Names that mean harm, in every place that takes a name; one pod's name has 253 characters."""
     long = "a" * 240 + "-" + "z9" * 6
@@ -388,6 +398,7 @@ def nasty() -> Analysis:
     )
 
 
+@cache
 def fifty() -> Analysis:
     """Fifty pods replaced, five at a time."""
     story = Story(qps=200, spec=pod_spec(prestop=sleep(5)), new_spec=pod_spec(prestop=sleep(5))).pods(50).restart(at=11)
@@ -418,5 +429,3 @@ CARDS = {
     "nothing": nothing,
     "nasty": nasty,
 }
-
-__all__ = ["CARDS", "NASTY", "blob", "card", "fifty"]
