@@ -26,9 +26,10 @@ def command_line(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "rollcheck", *arguments]
 
 
-def environment(**changes: str) -> Mapping[str, str]:
-    """Ours, with `changes`; `NAME=""` is a variable that is set and empty."""
-    return {**os.environ, **changes}
+def environment(**changes: str | None) -> Mapping[str, str]:
+    """Ours, with `changes`; None takes a variable away."""
+    changed = {**os.environ, **changes}
+    return {name: value for name, value in changed.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Ended:
         assert found, f"no cause {mode}\n{self}"
         only: Json = found[0]
         return only
+
+    @property
+    def old_pods(self) -> list[Json]:
+        """What it says of each pod that was to be replaced."""
+        return [pod for pod in self.result["pods"] if pod["generation"] == "old"]
 
     def lost(self, *lanes: str) -> Counter[str]:
         """What failed on the timetable, by "phase/outcome", summed over `lanes` (all of the timetable when none)."""

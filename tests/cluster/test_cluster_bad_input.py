@@ -144,7 +144,7 @@ def test_a_kubeconfig_that_is_not_there_is_named(unchanged, tmp_path):
 
 
 def test_without_any_kubeconfig_the_way_out_is_named(unchanged, tmp_path):
-    env = environment(KUBECONFIG="", HOME=str(tmp_path), KUBERNETES_SERVICE_HOST="")
+    env = environment(KUBECONFIG=None, HOME=str(tmp_path), KUBERNETES_SERVICE_HOST=None)
     out = tmp_path / "run"
 
     run = rollcheck("run", "--deploy", "web", "--out", str(out), "--yes", out=out, env=env)

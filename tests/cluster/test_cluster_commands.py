@@ -14,8 +14,15 @@ Tell = Callable[..., Story]
 
 
 @pytest.fixture(scope="module")
-def story(tell: Tell) -> Story:
+def workload(tell: Tell) -> Story:
     return tell(Workload(replicas=1, env={"ON_TERM": "drain", "DRAIN_WAIT": "3"}))
+
+
+@pytest.fixture
+def story(workload: Story) -> Story:
+    """The workload, with whatever an earlier command began come to its end."""
+    workload.ns.wait_available("web")
+    return workload
 
 
 def said(run: Ended) -> str:

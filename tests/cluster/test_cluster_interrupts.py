@@ -25,7 +25,8 @@ def story(tell: Tell) -> Story:
 
 
 def start_and_wait_for(stage: str, story: Story, out: Path) -> subprocess.Popen[str]:
-    """A run that has come to `stage` and met its first second of it."""
+    """A run that has come to `stage` and met its first second of it; what an earlier one left under way ends first."""
+    story.ns.wait_available("web")
     argv = command_line(
         *("run", "--deploy", "web", "-n", story.ns.name, "--url", story.url, "--out", str(out), "-o", "json", "--yes"),
         *("--baseline", "4s", "--tail", "30s"),

@@ -64,6 +64,16 @@ def test_every_arrival_of_an_exit_at_once_is_accounted_for(at_once_run):
     assert_attributed(at_once_run)
 
 
+def test_each_old_pod_is_shown_with_its_exit_and_what_clients_got_from_it(at_once_run):
+    assert len(at_once_run.old_pods) == 3, at_once_run
+    for pod in at_once_run.old_pods:
+        assert [ended["code"] for ended in pod["exits"]] == [143], at_once_run
+        assert not pod["killed"], at_once_run
+        assert pod["gone_s"] > 0, at_once_run
+        assert pod["sigterm"]["method"], at_once_run
+        assert pod["traffic"]["answered"] > 0, at_once_run
+
+
 def test_the_result_on_stdout_and_in_the_folder_are_the_same(at_once_run):
     assert_stdout_is_the_result(at_once_run)
 
@@ -124,10 +134,20 @@ def test_a_shell_that_swallows_sigterm_is_not_graceful_because_of_that(shell_run
 
 
 def test_a_pod_that_had_to_be_killed_is_shown_with_137_and_its_whole_grace(shell_run):
-    evidence = " ".join(shell_run.cause(2)["evidence"])
+    assert len(shell_run.old_pods) == 2, shell_run
+    for pod in shell_run.old_pods:
+        assert pod["killed"], shell_run
+        assert [ended["code"] for ended in pod["exits"]] == [137], shell_run
+        assert pod["grace_s"] == 8, shell_run
+        assert pod["took_s"][1] >= 8 >= pod["took_s"][0] - 2, shell_run
 
-    assert "137" in evidence, shell_run
-    assert "8 s" in evidence or "8s" in evidence, shell_run
+
+def test_the_137_and_the_grace_are_named_as_evidence(shell_run):
+    cause = shell_run.cause(2)
+    words = " ".join([cause["summary"], *cause["evidence"]])
+
+    assert "137" in words, shell_run
+    assert "8 s" in words, shell_run
 
 
 def test_a_prestop_as_long_as_the_grace_is_named(tell):
