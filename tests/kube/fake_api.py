@@ -19,6 +19,7 @@ import h11
 import trio
 
 from rollcheck.kube.access import Access, Credentials
+from rollcheck.kube.tasks import one_error
 
 
 @dataclass
@@ -132,18 +133,19 @@ class FakeApi:
 @asynccontextmanager
 async def serving(handler: Handler, ssl_context: Any = None) -> AsyncIterator[FakeApi]:
     fake = FakeApi(handler)
-    async with trio.open_nursery() as nursery:
-        if ssl_context is None:
-            listeners: list[Any] = await trio.open_tcp_listeners(0, host="127.0.0.1")
-            fake.port = listeners[0].socket.getsockname()[1]
-        else:
-            listeners = await trio.open_ssl_over_tcp_listeners(0, ssl_context, host="127.0.0.1")
-            fake.port = listeners[0].transport_listener.socket.getsockname()[1]
-        nursery.start_soon(_serve, fake, listeners)
-        try:
-            yield fake
-        finally:
-            nursery.cancel_scope.cancel()
+    with one_error():
+        async with trio.open_nursery() as nursery:
+            if ssl_context is None:
+                listeners: list[Any] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+                fake.port = listeners[0].socket.getsockname()[1]
+            else:
+                listeners = await trio.open_ssl_over_tcp_listeners(0, ssl_context, host="127.0.0.1")
+                fake.port = listeners[0].transport_listener.socket.getsockname()[1]
+            nursery.start_soon(_serve, fake, listeners)
+            try:
+                yield fake
+            finally:
+                nursery.cancel_scope.cancel()
 
 
 async def _serve(fake: FakeApi, listeners: list[Any]) -> None:
