@@ -14,6 +14,16 @@ from rollcheck.errors import DocumentError
 from rollcheck.facts.attempts import Interval, Lane, Stage
 
 LOWEST_US, HIGHEST_US, DIGITS = 1, 3_600_000_000, 3
+UNREADABLE = (
+    binascii.Error,
+    zlib.error,
+    HdrCookieException,
+    HdrLengthException,
+    ValueError,
+    IndexError,
+    RuntimeError,  # "counts_len cannot be zero"
+)
+"""What the library raises for bytes that are no histogram, by how far it came."""
 PERCENTILES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p999": 99.9, "max": 100.0}
 
 
@@ -30,7 +40,7 @@ def merged(blobs: Iterable[str]) -> HdrHistogram | None:
         total = total or HdrHistogram(LOWEST_US, HIGHEST_US, DIGITS)
         try:
             total.decode_and_add(blob.encode())
-        except (binascii.Error, zlib.error, HdrCookieException, HdrLengthException, ValueError, IndexError) as e:
+        except UNREADABLE as e:
             raise DocumentError(f"a histogram of this document cannot be read: {blob[:40]!r}") from e
     return total if total is not None and total.get_total_count() else None
 

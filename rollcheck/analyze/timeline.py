@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from rollcheck.analyze.endpoints import endpoint_history
 from rollcheck.analyze.model import Moment, PodLife, PodTraffic, Timeline, began
@@ -103,10 +104,10 @@ def _window(document: Document) -> Window:
 
 def _stages(document: Document, window: Window) -> dict[Stage, Window]:
     marks = sorted(document.of(StageMark), key=lambda m: (m.at_ns, list(Stage).index(m.stage)))
-    ends = [m.at_ns for m in marks[1:]] + [window.end]
+    edges = [*(m.at_ns for m in marks), window.end]
     stages: dict[Stage, Window] = {}
-    for mark, end in zip(marks, ends, strict=True):
-        stages.setdefault(mark.stage, Window(start=mark.at_ns, end=end))
+    for mark, (start, end) in zip(marks, pairwise(edges), strict=True):
+        stages.setdefault(mark.stage, Window(start=start, end=end))
     return stages
 
 
