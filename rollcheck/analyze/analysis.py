@@ -30,12 +30,13 @@ def analyse(document: Document) -> Analysis:
         DocumentError: a histogram in it cannot be read.
     """
     timeline = build_timeline(document)
-    causes, unattributed = attribute(timeline)
+    propagation = measure_propagation(timeline)
+    prestop = recommend_prestop(propagation)
+    causes, unattributed = attribute(timeline, prestop_s=prestop)
     outages = find_outages(timeline)
     baseline = report_baseline(timeline)
     generator, faults = audit(timeline)
     judgement = judge(timeline, causes=causes, outages=outages, baseline=baseline, faults=faults)
-    propagation = measure_propagation(timeline)
     return Analysis(
         timeline=timeline,
         verdict=judgement.verdict,
@@ -48,7 +49,7 @@ def analyse(document: Document) -> Analysis:
         unattributed=unattributed,
         outages=outages,
         propagation=propagation,
-        recommended_prestop_s=recommend_prestop(propagation),
+        recommended_prestop_s=prestop,
         bounds=bounds_of(timeline),
         baseline=baseline,
         generator=generator,

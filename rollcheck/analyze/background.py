@@ -17,8 +17,8 @@ SERVED_LIMIT = 0.95
 """A target that answers less than this share of what was asked, with nothing being replaced, cannot serve the rate."""
 FAILED_LIMIT = 0.05
 """Nor can one that fails more than this share of it."""
-IDLE_RACE, OURSELVES = 5, 40
-"""Modes of the taxonomy that no replacement causes: the keep-alive race with an idle server, and our own limits."""
+BACKGROUND, IDLE_RACE = 0, 5
+"""Modes of causes that need no replacement: what failed before as well, and the keep-alive race with an idle server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,7 @@ def like_before(lost: Iterable[Attempt], sent: int, baseline: BaselineReport) ->
 def split(
     lost: Iterable[Attempt],
     *,
+    before: frozenset[str],
     alike: frozenset[str],
     causes: Iterable[Cause],
     overloaded: bool,
@@ -82,30 +83,39 @@ def split(
 ) -> Losses:
     """Each loss in exactly one part.
 
+    Where a sure cause in the replacement claims a loss, that outweighs how often its class failed before; where a class
+    became significantly more frequent, that outweighs a cause that calls it background.
+
     Args:
         lost: what failed since the replacement began.
-        alike: outcomes that fail alike in the baseline.
+        before: outcomes that the baseline has.
+        alike: those of them that fail alike now.
         causes: what the losses were attributed to.
         overloaded: whether the target could not serve the rate in the baseline: time-outs then prove nothing.
         ours: losses that faults of the generator explain.
     """
     causes = tuple(causes)
-    raced = _claimed(causes, IDLE_RACE)
-    own = _claimed(causes, OURSELVES)
+    modes = {key: c.mode for c in causes if not c.of_replacement for key in _keys(c)}
+    sure = {key for c in causes if c.of_replacement and c.confidence == "high" and not c.competing for key in _keys(c)}
     parts: dict[str, list[Attempt]] = {"standing": [], "background": [], "races": [], "suspect": []}
     for attempt in lost:
-        key = (attempt.lane.value, attempt.seq)
-        if attempt in ours or key in own or (overloaded and attempt.outcome is Outcome.TIMEOUT):
+        key, outcome = (str(attempt.lane), attempt.seq), outcome_name(attempt)
+        mode = modes.get(key)
+        grown = outcome in before and outcome not in alike
+        if attempt in ours or (overloaded and attempt.outcome is Outcome.TIMEOUT):
             parts["suspect"].append(attempt)
-        elif outcome_name(attempt) in alike:
-            parts["background"].append(attempt)
-        elif key in raced:
+        elif key in sure:
+            parts["standing"].append(attempt)
+        elif mode == IDLE_RACE:
             parts["races"].append(attempt)
+        elif outcome in alike or (mode == BACKGROUND and not grown):
+            parts["background"].append(attempt)
+        elif mode is not None and mode != BACKGROUND:
+            parts["suspect"].append(attempt)
         else:
             parts["standing"].append(attempt)
     return Losses(**{name: tuple(part) for name, part in parts.items()})
 
 
-def _claimed(causes: Iterable[Cause], mode: int) -> frozenset[tuple[str, int]]:
-    """What one mode claims and no other competes for."""
-    return frozenset((str(lane), seq) for c in causes if c.mode == mode and not c.competing for lane, seq in c.seqs)
+def _keys(cause: Cause) -> list[tuple[str, int]]:
+    return [(str(lane), seq) for lane, seq in cause.seqs]

@@ -6,9 +6,9 @@ In this order, the first that holds:
 2. A replaced pod was killed at the end of its grace, or an attempt was lost to the replacement: not graceful. What is
    proven stands, also when the rollout never finished, the command failed, or the generator was at fault elsewhere:
    such obstacles are then named beside it. A loss is *not* proven when the same class of failure is as frequent
-   without any replacement (Fisher, 1 %), when a fault of ours overlaps it and can explain it, when it is the
-   keep-alive race with an idle server, when it is a time-out of a target that could not serve the rate in the
-   baseline, or when no pod went or came at all.
+   without any replacement (Fisher, 1 %) and no sure cause claims it, when a fault of ours overlaps it and can explain
+   it, when its cause needs no replacement (the keep-alive race with an idle server, our own limits), when it is a
+   time-out of a target that could not serve the rate in the baseline, or when no pod went or came at all.
 3. Anything that would have hidden a loss, and every loss that could not be excused for certain: inconclusive.
 4. Graceful.
 """
@@ -107,6 +107,7 @@ def _gather(
     overload = saturated(baseline, timeline.document.header.qps)
     losses = split(
         lost,
+        before=frozenset(baseline.by_outcome),
         alike=like_before(lost, counts.sent, baseline),
         causes=causes,
         overloaded=bool(overload),
