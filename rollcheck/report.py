@@ -52,10 +52,11 @@ def write_rendered(analysis: Analysis, folder: Path) -> None:
         _replace(folder / SUMMARY, summary(analysis, fixes).encode())
         for stale in set(folder.glob("fix-[0-9]*.yaml")) - {folder / name for name in fixes}:
             stale.unlink()
-        from rollcheck.render.figures import timeline_png, timeline_svg  # noqa: PLC0415  # matplotlib takes 0.5 s
+        from rollcheck.render.figures import timeline_images  # noqa: PLC0415  # matplotlib takes 0.5 s
 
-        _replace(folder / TIMELINE_PNG, timeline_png(analysis))
-        _replace(folder / TIMELINE_SVG, timeline_svg(analysis))
+        png, svg = timeline_images(analysis)
+        _replace(folder / TIMELINE_PNG, png)
+        _replace(folder / TIMELINE_SVG, svg)
     except OSError as e:
         raise _unwritable(folder, e) from e
 

@@ -57,14 +57,16 @@ _SMALL = 7.5
 _RESOLUTION = 120
 
 
-def timeline_png(analysis: Analysis) -> bytes:
-    """The picture as PNG; the same analysis gives the same bytes with the same matplotlib."""
-    return _saved(analysis, "png")
+def timeline_images(analysis: Analysis) -> tuple[bytes, bytes]:
+    """The picture as PNG and as SVG, its text as text.
 
-
-def timeline_svg(analysis: Analysis) -> bytes:
-    """The picture as SVG, its text as text."""
-    return _saved(analysis, "svg")
+    The same analysis gives the same bytes with the same matplotlib.
+    """
+    with _style():
+        figure = _drawn(picture_of(analysis))
+        png = _saved(figure, "png", {"Software": None})
+        svg = _saved(figure, "svg", {"Date": None, "Creator": None})
+    return png, svg
 
 
 def timeline_figure(analysis: Analysis) -> Figure:
@@ -73,12 +75,9 @@ def timeline_figure(analysis: Analysis) -> Figure:
         return _drawn(picture_of(analysis))
 
 
-def _saved(analysis: Analysis, form: str) -> bytes:
+def _saved(figure: Figure, form: str, metadata: dict[str, None]) -> bytes:
     out = io.BytesIO()
-    with _style():
-        figure = _drawn(picture_of(analysis))
-        metadata = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
-        figure.savefig(out, format=form, metadata=metadata)
+    figure.savefig(out, format=form, metadata=metadata)
     return out.getvalue()
 
 
@@ -98,6 +97,7 @@ def _style() -> Iterator[None]:
                 "axes.spines.right": False,
                 "axes.titlesize": 9,
                 "axes.titlelocation": "left",
+                "axes.titley": 1.0,  # else matplotlib measures every tick to move titles that never need it
                 "xtick.labelsize": 8,
                 "ytick.labelsize": 8,
                 "hatch.linewidth": 0.6,

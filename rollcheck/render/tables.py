@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rollcheck.analyze.model import Analysis, PodLife
+from rollcheck.analyze.model import Analysis, PodLife, Verdict
 from rollcheck.facts.attempts import Lane
 from rollcheck.render.axis import Axis, axis_of
 from rollcheck.render.text import (
@@ -105,7 +106,7 @@ def pod_lines(analysis: Analysis, width: int) -> list[str]:
     return lines + _propagation(analysis, width) + _new_pods(analysis, width)
 
 
-def _columns(rows: list[tuple[str, ...]], width: int) -> list[str]:
+def _columns(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
     """Rows as a table: names lose their middle, and where there is no room at all the inner columns go."""
     sizes = [max(cells(row[i]) for row in rows) for i in range(len(rows[0]))]
     shown = list(range(1, len(sizes)))
@@ -126,7 +127,7 @@ def _propagation(analysis: Analysis, width: int) -> list[str]:
         return []
     low, high = max(analysis.propagation, key=lambda each: each.seconds).seconds
     text = f"new connections came to an old pod for {_bracket(low, high)} after its deletion"
-    if analysis.recommended_prestop_s is not None:
+    if analysis.recommended_prestop_s is not None and analysis.verdict is not Verdict.GRACEFUL:
         text += f": preStop of {analysis.recommended_prestop_s} s recommended"
     return wrap(text, width, first="  ", rest="    ")
 

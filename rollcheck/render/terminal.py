@@ -15,7 +15,19 @@ from rollcheck.analyze.causes.words import NAMES
 from rollcheck.analyze.model import Analysis, Cause, Unattributed, Verdict
 from rollcheck.render.result import outcome_key
 from rollcheck.render.tables import lane_lines, pod_lines
-from rollcheck.render.text import clean, clean_lines, clip, count, counted, outcome_words, seconds, upper_share, wrap
+from rollcheck.render.text import (
+    cells,
+    clean,
+    clean_lines,
+    clip,
+    count,
+    counted,
+    outcome_words,
+    seconds,
+    sentence,
+    upper_share,
+    wrap,
+)
 
 NARROWEST = 60
 WIDEST = 110
@@ -104,7 +116,8 @@ def _verdict(page: Page, analysis: Analysis) -> None:
     page.lines.append(page.styled(verdict, _TONES[analysis.verdict]) + lines[0][len(verdict) :])
     page.lines += lines[1:]
     for reason in analysis.reasons:
-        page.prose(reason, first="  - ")
+        if reason not in analysis.headline:
+            page.prose(reason, first="  - ")
     asked = f"{header.workload} in {header.namespace}, {header.trigger}; {header.qps:g} requests/s to {header.url}"
     page.prose(asked, tone="dim")
     if header.sandbox:
@@ -128,7 +141,7 @@ def _causes(page: Page, analysis: Analysis, paths: Mapping[str, str]) -> None:
         told[patch] = rank
         page.verbatim(patch.rstrip("\n").split("\n"), indent="     ")
         page.prose("Apply it:", first="   ")
-        page.verbatim(_apply(analysis, fixes[patch], patch, paths), indent="     ", tone="command")
+        page.verbatim(_apply(analysis, fixes[patch], patch, paths, page.width - 5), indent="     ", tone="command")
     rest = analysis.causes[CAUSES_TOLD:]
     if rest:
         page.gap()
@@ -140,28 +153,39 @@ def _cause(page: Page, rank: int, cause: Cause) -> None:
     lost = counted(cause.attempts, "request") if cause.attempts else "no request lost"
     sure = "" if cause.confidence == "high" else f", {cause.confidence} confidence"
     whose = "" if cause.of_replacement else " (not the replacement's doing)"
-    page.prose(f"{cause.name[:1].upper()}{cause.name[1:]}: {lost}{whose}{sure}", first=f"{rank}. ", tone="bold")
-    page.prose(cause.summary, first="   ")
-    for sentence in cause.evidence[:EVIDENCE_TOLD]:
-        page.prose(sentence, first="   - ")
+    page.prose(f"{sentence(cause.name)}: {lost}{whose}{sure}", first=f"{rank}. ", tone="bold")
+    page.prose(sentence(cause.summary), first="   ")
+    for fact in cause.evidence[:EVIDENCE_TOLD]:
+        page.prose(fact, first="   - ")
     if len(cause.evidence) > EVIDENCE_TOLD:
         page.prose(f"{len(cause.evidence) - EVIDENCE_TOLD} more in result.json", first="   - ", tone="dim")
     for mode, reason in cause.competing:
         page.prose(f"not excluded: {NAMES.get(mode, f'mode {mode}')} ({reason})", first="   - ")
 
 
-def _apply(analysis: Analysis, name: str, patch: str, paths: Mapping[str, str]) -> list[str]:
-    """The command that applies a patch, from its file when that was written."""
+def _apply(analysis: Analysis, name: str, patch: str, paths: Mapping[str, str], width: int) -> list[str]:
+    """The command that applies a patch, from its file when that was written; broken between its words only."""
     header = analysis.timeline.document.header
     kind, _, workload = header.workload.partition("/")
-    words = ["kubectl"]
-    if header.context:
-        words += ["--context", header.context]
-    words += ["-n", header.namespace, "patch", kind, workload]
-    command = " ".join(shlex.quote(clean(word)) for word in words)
+    parts = [
+        ("kubectl", "--context", header.context, "-n", header.namespace)
+        if header.context
+        else ("kubectl", "-n", header.namespace),
+        ("patch", kind, workload),
+        ("--patch-file", paths.get(name, "/dev/stdin")),
+    ]
+    lines = [""]
+    for words in parts:
+        part = shlex.join(clean(word) for word in words)
+        if lines[-1] and cells(lines[-1]) + cells(part) + 3 > width:
+            lines[-1] += " \\"
+            lines.append(f"  {part}")
+        else:
+            lines[-1] += f" {part}" if lines[-1] else part
     if name in paths:
-        return [f"{command} \\", f"  --patch-file {shlex.quote(clean(paths[name]))}"]
-    return [f"{command} --patch-file /dev/stdin <<'END'", *patch.rstrip("\n").split("\n"), "END"]
+        return lines
+    lines[-1] += " <<'END'"
+    return [*lines, *patch.rstrip("\n").split("\n"), "END"]
 
 
 def _yaml(patch: str) -> str:
@@ -211,8 +235,8 @@ def _statistics(analysis: Analysis) -> str:
     ends = dict.fromkeys(seconds(span) for span in (*spans[:1], *spans[-1:]))
     parts = [f"outages under {' to '.join(ends)}"] if ends else []
     if bounds.pods_replaced and 0 < bounds.loss_per_request < 1:
-        losses = f"losses up to {upper_share(bounds.loss_per_request)} requests"
-        parts.append(f"{losses}, {upper_share(bounds.loss_per_pod)} pods")
+        pods = f", {upper_share(bounds.loss_per_pod)} pods" if bounds.loss_per_pod < 1 else ""
+        parts.append(f"losses up to {upper_share(bounds.loss_per_request)} requests{pods}")
     return "; ".join(parts)
 
 

@@ -93,6 +93,12 @@ def wrap(text: str, width: int, *, first: str = "", rest: str | None = None) -> 
     return [*lines, line]
 
 
+def sentence(text: str) -> str:
+    """`text` with a capital at its start, unless it begins with a name (`new-1`, `web.default`)."""
+    word, _, _ = text.partition(" ")
+    return text[:1].upper() + text[1:] if word.isalpha() else text
+
+
 def count(number: int) -> str:
     """A count with its thousands set apart: 12,345."""
     return f"{number:,}"

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import pytest
-from cards import CARDS, fifty, graceful, immediate_exit, killed, nasty
+from cards import CARDS, graceful, immediate_exit, killed, many, nasty, unsealed
 
-from rollcheck.render.figures import timeline_figure, timeline_png, timeline_svg
+from rollcheck.render.figures import timeline_figure, timeline_images
 
 
 @cache
@@ -25,24 +25,23 @@ def labelled(axes, label):
 
 @pytest.mark.parametrize("name", CARDS)
 def test_every_run_can_be_drawn(name):
-    assert timeline_png(CARDS[name]()).startswith(b"\x89PNG")
+    assert timeline_images(CARDS[name]())[0].startswith(b"\x89PNG")
 
 
 def test_bytes_are_the_same_each_time():
-    assert timeline_svg(graceful()) == timeline_svg(graceful())
-    assert timeline_png(graceful()) == timeline_png(graceful())
+    assert timeline_images(unsealed()) == timeline_images(unsealed())
 
 
 def test_a_users_matplotlib_settings_change_nothing():
-    before = timeline_svg(graceful())
+    before = timeline_images(unsealed())
 
     with mpl.rc_context({"lines.linewidth": 9, "font.size": 30, "axes.facecolor": "red"}):
-        assert timeline_svg(graceful()) == before
+        assert timeline_images(unsealed()) == before
 
 
 def test_drawing_leaves_global_settings_as_they_were():
     before = dict(mpl.rcParams)
-    timeline_png(graceful())
+    timeline_images(unsealed())
 
     assert dict(mpl.rcParams) == before
 
@@ -91,7 +90,7 @@ def test_all_panels_share_the_time_axis():
 
 
 def test_hostile_names_are_escaped_in_the_svg():
-    svg = timeline_svg(nasty())
+    _, svg = timeline_images(nasty())
 
     assert b"<script" not in svg
     assert b"\x1b" not in svg
@@ -108,9 +107,9 @@ def test_no_label_of_a_row_leaves_the_picture():
 
 
 def test_labels_of_pods_do_not_overlap():
-    for make in (graceful, fifty):
+    for make in (graceful, many):
         figure = drawn(make)
-            renderer = figure.canvas.get_renderer()
+        renderer = figure.canvas.get_renderer()
         boxes = [label.get_window_extent(renderer) for label in panel(figure, "pods").get_yticklabels()]
 
         assert all(upper.y0 >= lower.y1 - 1 for upper, lower in pairwise(boxes))

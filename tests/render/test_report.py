@@ -28,6 +28,13 @@ def told(name):
     return STORIES[name]().document(seal=name != "short")
 
 
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory):
+    """A report of the lost run, which no test changes."""
+    folder = tmp_path_factory.mktemp("reported")
+    return folder, report.write_report(told("lost"), folder)
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -39,42 +46,43 @@ def test_a_report_has_every_file_it_names(tmp_path, name):
     assert {*report.RENDERED, *fix_names(analysis)} == set(contents(tmp_path / "new" / "folder"))
 
 
-def test_rendering_again_gives_the_same_bytes(tmp_path):
-    document = told("lost")
-    report.write_report(document, tmp_path)
-    before = contents(tmp_path)
-    report.write_report(document, tmp_path)
+def test_rendering_again_gives_the_same_bytes(tmp_path, reported):
+    for _ in range(2):
+        report.write_report(told("lost"), tmp_path)
 
-    assert contents(tmp_path) == before
+    assert contents(tmp_path) == contents(reported[0])
 
 
-def test_a_report_from_the_recorded_file_is_that_of_the_run(tmp_path):
+def test_a_report_from_the_recorded_file_is_that_of_the_run(tmp_path, reported):
     document = told("lost")
     lines = [encode_line(fact) for fact in (document.header, *document.facts, document.seal)]
     (tmp_path / "facts.jsonl").write_bytes(b"".join(lines))
-    report.write_report(document, tmp_path / "live")
     report.write_report(read_document(tmp_path), tmp_path / "later")
 
-    assert contents(tmp_path / "live") == contents(tmp_path / "later")
+    assert contents(tmp_path / "later") == contents(reported[0])
 
 
-def test_the_verdict_in_the_file_is_that_of_the_analysis(tmp_path):
-    analysis = report.write_report(told("lost"), tmp_path)
+def test_the_verdict_in_the_file_is_that_of_the_analysis(reported):
+    folder, analysis = reported
 
-    assert json.loads((tmp_path / "result.json").read_bytes())["verdict"] == analysis.verdict
-    assert (tmp_path / "summary.txt").read_text().startswith("NOT GRACEFUL: ")
-
-
-def test_the_summary_does_not_depend_on_where_the_folder_is(tmp_path):
-    report.write_rendered(immediate_exit(), tmp_path)
-
-    assert str(tmp_path) not in (tmp_path / "summary.txt").read_text()
+    assert json.loads((folder / "result.json").read_bytes())["verdict"] == analysis.verdict
+    assert (folder / "summary.txt").read_text().startswith("NOT GRACEFUL: ")
 
 
-def test_a_patch_is_a_file_of_its_own(tmp_path):
-    report.write_rendered(immediate_exit(), tmp_path)
+def test_the_summary_does_not_depend_on_where_the_folder_is(reported):
+    folder, _ = reported
 
-    assert (tmp_path / "fix-1.yaml").read_text() == immediate_exit().causes[0].fix
+    assert str(folder) not in (folder / "summary.txt").read_text()
+
+
+def test_a_patch_is_a_file_of_its_own(reported):
+    folder, analysis = reported
+
+    assert (folder / "fix-1.yaml").read_text() == next(cause.fix for cause in analysis.causes if cause.fix)
+
+
+def test_no_temporary_file_stays_behind(reported):
+    assert not [path for path in reported[0].iterdir() if path.name.startswith(".")]
 
 
 def test_a_patch_of_an_earlier_rendering_does_not_stay_behind(tmp_path):
@@ -82,12 +90,6 @@ def test_a_patch_of_an_earlier_rendering_does_not_stay_behind(tmp_path):
     report.write_rendered(in_flight_and_broken(), tmp_path)
 
     assert sorted(path.name for path in tmp_path.glob("fix-*")) == ["fix-1.yaml"]
-
-
-def test_no_temporary_file_stays_behind(tmp_path):
-    report.write_rendered(immediate_exit(), tmp_path)
-
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):

@@ -13,6 +13,7 @@ from rollcheck.render.text import (
     outcome_words,
     pad,
     seconds,
+    sentence,
     shorten,
     upper_share,
     well_formed,
@@ -87,6 +88,14 @@ def test_a_word_longer_than_the_line_loses_its_middle():
 
 def test_clipping_ends_between_words():
     assert clip("one two three four", 12) == "one two …"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("the pod ended", "The pod ended"), ("new-1 ended", "new-1 ended"), ("SIGTERM ignored", "SIGTERM ignored")],
+)
+def test_a_sentence_begins_with_a_capital_but_a_name_keeps_its_own(text, said):
+    assert sentence(text) == said
 
 
 def test_one_of_a_noun_is_singular():
