@@ -85,7 +85,7 @@ async def ask(
     except WireError as e:
         outcome, detail = find_outcome(exchange.phase, Fault.PARSER), str(e)[:200]
     except OSError as e:
-        cause, detail = read_cause(e, exchange.sock)
+        cause, detail = read_cause(e, reset=exchange.reset)
         outcome = find_outcome(exchange.phase, cause)
     except _Eof as e:
         outcome = find_outcome(exchange.phase, e.fault)
@@ -109,6 +109,7 @@ class _Exchange:
         self.target, self.context, self.reader = target, context, reader
         self.phase = Phase.RESOLVE
         self.peer = ""
+        self.reset = False
         self.sock: socket.socket | None = None
 
     async def run(self, request: bytes) -> None:
@@ -162,6 +163,7 @@ class _Exchange:
 
     async def _read(self, sock: socket.socket) -> None:
         while not self.reader.done:
+            self.reset = was_reset(sock)
             try:
                 data = sock.recv(CHUNK)
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -169,7 +171,7 @@ class _Exchange:
                 continue
             if data:
                 self.reader.receive(data)
-            elif isinstance(sock, ssl.SSLSocket) and was_reset(sock):
+            elif self.reset:
                 raise ConnectionResetError(errno.ECONNRESET, "reset under TLS")
             elif not self.reader.receive_eof():
                 raise _Eof(Fault.CUT if self.reader.received else Fault.EOF)

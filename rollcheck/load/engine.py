@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import gc
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,7 +49,7 @@ YIELD_NS = MILLISECOND
 HEARTBEAT_NS = 100 * MILLISECOND
 """The loop comes round at least this often, so that a stall always shows."""
 SETTLE_NS = MILLISECOND
-"""The next arrival must be at least this far away for a closed interval to be written now."""
+"""The next arrival must be at least this far away for a closed interval to be written at leisure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +188,7 @@ class Engine:
             not_sent=not_sent,
             in_flight=scheduled - ok - failed - not_sent - backlog,
             backlog=backlog,
-            by_outcome=dict(Counter(self._recorder.by_outcome)),
+            by_outcome=dict(self._recorder.by_outcome),
             last_failures=tuple(self._recorder.last_failures),
             p50_us=self._recorder.latest.percentile(50),
             p99_us=self._recorder.latest.percentile(99),
@@ -218,7 +217,7 @@ class Engine:
             busy = more or seen or bool(self._due_probes)
             if busy and now - yielded < YIELD_NS:
                 expected = now
-            elif busy or self._recorder_settled(now):
+            elif self._settled(now) or busy:
                 expected = now
                 await trio.lowlevel.checkpoint()
                 yielded = self._clock()
@@ -241,9 +240,13 @@ class Engine:
                 handle(fd, event)
         return seen
 
-    def _recorder_settled(self, now: Instant) -> bool:
-        """Whether the quiet until the next arrival was used to write a closed interval."""
-        return self._due - now > SETTLE_NS and self._recorder.settle_one()
+    def _settled(self, now: Instant) -> bool:
+        """Whether the quiet until the next arrival was used to write a closed interval.
+
+        Under a load that leaves no such quiet, memory matters more than the lag of a few arrivals.
+        """
+        quiet = self._due - now > SETTLE_NS
+        return (quiet or self._recorder.overdue(now)) and self._recorder.settle_one()
 
     async def _sleep(self, now: Instant) -> Instant:
         """Wait for a socket or for the next thing on the timetable; gives back when the loop should have come round."""
@@ -277,11 +280,11 @@ class Engine:
             if lane.waiting:
                 self._serve(lane)
         for _ in range(RELEASE_BATCH):
-            now = self._clock()
-            if now < self._due:
-                return False
             if self._due >= self._until:
                 self._due = NEVER
+                return False
+            now = self._clock()
+            if now < self._due:
                 return False
             self._release_one(now)
         return self._clock() >= self._due
@@ -296,7 +299,7 @@ class Engine:
         self._index += 1
         self._due = self._start + timetable.offset_ns(timetable.seq(self._index))
         arrival = (seq, stage, intended, now)
-        if lane.waiting or not self._take_up(lane, arrival):
+        if lane.waiting or not self._take_up(lane, arrival, now):
             lane.waiting.append(arrival)
 
     def _serve(self, lane: LaneState) -> None:
@@ -309,20 +312,21 @@ class Engine:
             if waiting[0][3] + self._timeout_ns <= now:
                 cause = Fault.NO_CONNECTION if self._resolver.known else Fault.DEADLINE
                 self._end_unsent(lane, waiting.popleft(), cause, "no free connection")
-            elif self._take_up(lane, waiting[0]):
+            elif self._take_up(lane, waiting[0], now):
                 waiting.popleft()
             else:
                 return
 
-    def _take_up(self, lane: LaneState, arrival: Arrival) -> bool:
+    def _take_up(self, lane: LaneState, arrival: Arrival, now: Instant) -> bool:
         """Start the arrival on a connection of its lane; False when it must wait for one."""
         if lane.may_open():
-            address = self._resolver.pick(self._clock())
+            address = self._resolver.pick(now)
             if address is not None:
-                self._health.waits.append(self._clock() - arrival[3])
                 refusal = self._reactor.open(lane, arrival, address)
                 if refusal is not None:
                     self._end_unsent(lane, arrival, *refusal)
+                else:
+                    self._health.waits.append(now - arrival[3])
                 return True
             if self._resolver.known:
                 self._end_unsent(lane, arrival, Fault.LOOKUP, self._resolver.failure)
@@ -330,8 +334,8 @@ class Engine:
         connection = lane.take_idle()
         if connection is None:
             return False
-        self._health.waits.append(self._clock() - arrival[3])
         self._reactor.send(connection, arrival)
+        self._health.waits.append(connection.sent - arrival[3])
         return True
 
     def _end_unsent(self, lane: LaneState, arrival: Arrival, cause: Cause, detail: str) -> None:

@@ -41,7 +41,8 @@ EXPIRY_GRAIN_NS = MILLISECOND
 
 _IN = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)
 _OUT = getattr(select, "EPOLLOUT", 4)
-_GONE = getattr(select, "EPOLLRDHUP", 0x2000) | getattr(select, "EPOLLHUP", 16) | getattr(select, "EPOLLERR", 8)
+_RESET = getattr(select, "EPOLLHUP", 16) | getattr(select, "EPOLLERR", 8)
+_GONE = getattr(select, "EPOLLRDHUP", 0x2000) | _RESET
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
 _LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -171,7 +172,7 @@ class Reactor:
         if state == AWAITING:
             self._read(connection, events)
         elif state == IDLE:
-            self._on_idle_event(connection)
+            self._on_idle_event(connection, events)
         elif state == CONNECTING:
             self._on_connecting_event(connection)
         elif state == SENDING:
@@ -180,7 +181,7 @@ class Reactor:
             if connection.state == SENDING and connection.unsent:
                 self._send(connection, connection.unsent)
         elif state == TLS:
-            self._shake_hands(connection)
+            self._shake_hands(connection, events)
         else:
             self._close(connection)
 
@@ -204,14 +205,14 @@ class Reactor:
                 )
         except OSError as e:
             # Connected and gone again before we looked.
-            self._fail(connection, *read_cause(e, connection.sock), reset=True)
+            self._fail(connection, *read_cause(e, reset=True), reset=True)
             return
         if self._tls is None:
             self._send(connection, connection.lane.request)
         else:
-            self._shake_hands(connection)
+            self._shake_hands(connection, 0)
 
-    def _shake_hands(self, connection: Connection) -> None:
+    def _shake_hands(self, connection: Connection, events: int) -> None:
         assert isinstance(connection.sock, ssl.SSLSocket)
         try:
             connection.sock.do_handshake()
@@ -220,19 +221,18 @@ class Reactor:
         except ssl.SSLWantWriteError:
             self._want(connection, _IN | _OUT)
         except OSError as e:
-            cause, detail = read_cause(e, connection.sock)
+            cause, detail = read_cause(e, reset=bool(events & _RESET))
             self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
         else:
             self._send(connection, connection.lane.request)
 
-    def _on_idle_event(self, connection: Connection) -> None:
+    def _on_idle_event(self, connection: Connection, events: int) -> None:
         """Something came on an idle connection: its end, or bytes that nobody asked for."""
-        reset = False
+        reset = bool(events & _RESET)
         try:
             if connection.recv(CHUNK):
                 # Servers say 408 and close; whatever it is, the connection is of no more use.
                 connection.recv(1)
-            reset = self._tls is not None and was_reset(connection.sock)
         except _LATER:
             if connection.sock.__class__ is ssl.SSLSocket:
                 return  # a session ticket, or half a record
@@ -247,14 +247,22 @@ class Reactor:
             except _LATER:
                 return
             except OSError as e:
-                cause, detail = read_cause(e, connection.sock)
+                cause, detail = read_cause(e, reset=bool(events & _RESET))
                 self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
                 return
             if not data:
-                self._on_eof(connection)
+                self._on_eof(connection, events)
                 return
-            if self._take_in(connection, data, events) or (len(data) < CHUNK and self._tls is None):
+            if self._take_in(connection, data, events) or not self._holds_more(connection, data):
                 return
+
+    def _holds_more(self, connection: Connection, data: bytes) -> bool:
+        """Whether to read on at once. TLS does so only for what it has decrypted already: `events` tell a reset from a
+        close only as long as they are newer than what is read.
+        """
+        if self._tls is None:
+            return len(data) == CHUNK
+        return connection.sock.pending() > 0  # type: ignore[union-attr]
 
     def _take_in(self, connection: Connection, data: bytes, events: int) -> bool:
         """Add bytes to the answer; True once the attempt is over."""
@@ -331,7 +339,7 @@ class Reactor:
             self._close(connection, ClosedBy.US_FAILED)
         elif events & _GONE:
             # Answer and end came together; it was idle for no time at all.
-            self._close(connection, ClosedBy.PEER_IDLE, reset=bool(events & select.EPOLLERR))
+            self._close(connection, ClosedBy.PEER_IDLE, reset=bool(events & _RESET))
         else:
             connection.state = IDLE
             lane.put_idle(connection)
@@ -346,9 +354,9 @@ class Reactor:
         if now + LINGER_NS < self.next_check:
             self.next_check = now + LINGER_NS
 
-    def _on_eof(self, connection: Connection) -> None:
+    def _on_eof(self, connection: Connection, events: int) -> None:
         reader = connection.reader
-        if self._tls is not None and was_reset(connection.sock):
+        if self._tls is not None and events & _RESET:
             self._fail(connection, errno.ECONNRESET, describe_errno(errno.ECONNRESET), reset=True)
         elif not connection.received or reader is None:
             self._fail(connection, Fault.EOF, "")
@@ -365,7 +373,7 @@ class Reactor:
             data = b""
         if data and self._take_in(connection, data, 0):
             return
-        cause, detail = read_cause(error, connection.sock)
+        cause, detail = read_cause(error, reset=was_reset(connection.sock))
         self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
 
     def _fail(self, connection: Connection, cause: Cause, detail: str, *, reset: bool = False) -> None:

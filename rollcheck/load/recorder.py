@@ -20,6 +20,8 @@ from rollcheck.load.histogram import Histogram
 
 MERGE_NS = 10 * MILLISECOND
 """A cut that follows another within this is the same cut."""
+SETTLE_WITHIN_NS = 200 * MILLISECOND
+"""How long a closed interval may wait for a quiet moment to be written in."""
 FLUSH_AT = 65_536
 """Latencies kept raw per lane, at most, before they go into a histogram."""
 
@@ -244,6 +246,10 @@ class LoadRecorder:
         else:
             self.latest, self._settling_end = response, taken.end
         return True
+
+    def overdue(self, now: Instant) -> bool:
+        """Whether a closed interval has waited to be written for longer than it should."""
+        return bool(self._slices) and now - self._slices[0].end > SETTLE_WITHIN_NS
 
     def flush_large(self) -> None:
         """Keep raw latencies within their bound."""

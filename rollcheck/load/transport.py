@@ -76,11 +76,14 @@ def format_address(address: Sequence[object]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def read_cause(error: OSError, sock: socket.socket | None = None) -> tuple[Cause, str]:
-    """What an exception of a socket means, and a short detail without addresses."""
+def read_cause(error: OSError, *, reset: bool = False) -> tuple[Cause, str]:
+    """What an exception of a socket means, and a short detail without addresses.
+
+    `reset` says what the kernel knew when TLS failed (`was_reset`): TLS itself cannot tell a reset from a close.
+    """
     if isinstance(error, ssl.SSLError):
         if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            if sock is not None and was_reset(sock):
+            if reset:
                 return errno.ECONNRESET, describe_errno(errno.ECONNRESET)
             return Fault.EOF, "closed without close_notify"
         # Both are set by OpenSSL only: an error made by Python has neither.
@@ -93,10 +96,11 @@ def read_cause(error: OSError, sock: socket.socket | None = None) -> tuple[Cause
 
 
 def was_reset(sock: socket.socket) -> bool:
-    """Whether a connection at its end was reset, rather than closed in an orderly way.
+    """Whether the peer has reset the connection; after its FIN the socket waits for our close, after an RST it is dead.
 
     Python's ssl module takes a reset for an EOF (its call to SSL_read_ex returns 0 for both, and errno is not looked
-    at), so TLS asks the kernel: after a FIN the socket waits for our close, after an RST it is closed.
+    at), so the kernel is asked, and *before* the read: at an EOF without close_notify OpenSSL writes an alert, which a
+    peer that has closed answers with an RST of its own.
     """
     try:
         return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE

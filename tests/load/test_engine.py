@@ -5,6 +5,7 @@ import ssl
 import threading
 import time
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import scripted
@@ -200,37 +201,42 @@ def test_a_failed_fresh_connection_leaves_a_line(server):
     assert len(load.of(ConnectionFact)) == len(load.attempts)
 
 
-def test_a_reused_connection_closed_while_idle_is_a_fact_and_no_attempt(server):
+@pytest.mark.parametrize(
+    ("action", "reset"),
+    [
+        (lambda peer: None, False),
+        (lambda peer: peer.reset(), True),
+        (lambda peer: peer.send(b"HTTP/1.1 408 Request Timeout\r\n\r\n"), False),
+    ],
+    ids=["fin", "rst", "bytes nobody asked for"],
+)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_reused_connection_that_ends_while_idle_is_a_fact_and_no_attempt(server, certificate, action, reset, tls):
+    answered = threading.Event()
+    server.context = certificate if tls else None
+    server.script = lambda peer: (peer.request(), peer.send(OK), answered.wait(10), action(peer))
+
+    async def during(load):
+        while not load.engine.progress().ok:
+            await trio.sleep(0.001)
+        answered.set()
+        while not load.of(ConnectionFact):
+            await trio.sleep(0.001)
+
+    load = Load(server.url, lanes=REUSED, qps=0.05, verify_tls=False).run(1, during)
+
+    assert load.of(Attempt) == []
+    [fact] = load.of(ConnectionFact)
+    assert (fact.closed_by, fact.reset, fact.requests) == (ClosedBy.PEER_IDLE, reset, 1)
+    assert fact.idle_ns > 0
+
+
+def test_a_new_connection_replaces_the_one_that_was_closed_while_idle(server):
     server.script = lambda peer: (peer.request(), peer.send(OK))
     load = Load(server.url, lanes=REUSED, qps=50).run(5)
 
     assert load.attempts == []
-    facts = load.of(ConnectionFact)
-    assert {fact.closed_by for fact in facts} == {ClosedBy.PEER_IDLE}
-    assert {fact.requests for fact in facts} == {1}
-    assert not any(fact.reset for fact in facts)
     assert server.accepted == sum(load.engine.scheduled.values())
-
-
-def test_a_reset_of_an_idle_connection_is_told_from_a_fin(server):
-    server.script = lambda peer: (peer.request(), peer.send(OK), time.sleep(0.005), peer.reset())
-    load = Load(server.url, lanes=REUSED, qps=20).run(3)
-
-    assert load.attempts == []
-    assert {(fact.closed_by, fact.reset) for fact in load.of(ConnectionFact)} == {(ClosedBy.PEER_IDLE, True)}
-
-
-def test_bytes_on_an_idle_connection_end_it(server):
-    server.script = lambda peer: (
-        peer.request(),
-        peer.send(OK),
-        time.sleep(0.005),
-        peer.send(b"HTTP/1.1 408 T\r\n\r\n"),
-    )
-    load = Load(server.url, lanes=REUSED, qps=20).run(3)
-
-    assert load.attempts == []
-    assert {fact.closed_by for fact in load.of(ConnectionFact)} == {ClosedBy.PEER_IDLE}
 
 
 def test_an_announced_close_is_followed_by_a_new_connection(server):
@@ -488,6 +494,78 @@ def test_what_is_under_way_at_stop_ends_by_itself(server):
     assert load.attempts == []
 
 
+def test_a_stopped_load_does_not_wait_for_the_next_arrival(server):
+    began = time.monotonic()
+    Load(server.url, lanes=FRESH, qps=0.05).run(1)
+
+    assert time.monotonic() - began < 5
+
+
+def test_a_load_that_is_stopped_before_it_runs_sends_nothing(server):
+    load = Load(server.url, lanes=BOTH)
+    load.engine.stop()
+    trio.run(load.engine.run)
+
+    assert load.engine.scheduled == {"reused": 0, "fresh": 0}
+    assert load.of(Interval) == []
+
+
+def test_intervals_are_written_while_the_load_leaves_no_quiet(server):
+    async def during(load):
+        with trio.fail_after(10):
+            while not load.of(Interval) or not load.engine.progress().p50_us:
+                await trio.sleep(0.01)
+
+    load = Load(server.url, lanes=REUSED, qps=3000, interval_s=0.1).run(10, during)
+
+    rows = load.of(Interval)
+    assert all(a.end_ns <= b.start_ns for a, b in pairwise(rows))
+
+
+def test_a_name_is_looked_up_again_and_what_that_says_now_holds(server, monkeypatch):
+    from rollcheck.load import resolver
+    from rollcheck.load.transport import lookup
+
+    calls = []
+
+    def changing(host, port):
+        calls.append(host)
+        return lookup("127.0.0.1", server.port if len(calls) == 1 else nobody)
+
+    nobody = scripted.closed_port()
+    monkeypatch.setattr(resolver, "lookup", changing)
+    monkeypatch.setattr(resolver, "MAX_AGE_NS", 50_000_000)
+
+    async def during(load):
+        with trio.fail_after(10):
+            while len(calls) < 3:
+                await trio.sleep(0.01)
+
+    load = Load(server.url.replace("127.0.0.1", "shop.test"), lanes=FRESH).run(5, during)
+
+    assert load.count("ok") > 0
+    assert outcomes(load.attempts) == {(Phase.CONNECT, Outcome.REFUSED)}
+
+
+def test_lookups_are_bounded_however_many_connections_are_opened(server, monkeypatch):
+    from rollcheck.load import resolver
+    from rollcheck.load.transport import lookup
+
+    calls = []
+    monkeypatch.setattr(resolver, "lookup", lambda host, port: (calls.append(host), lookup("127.0.0.1", port))[1])
+    Load(server.url.replace("127.0.0.1", "shop.test"), lanes=FRESH).run(30)
+
+    assert calls == ["shop.test"]
+
+
+def test_an_ip_is_never_looked_up(server, monkeypatch):
+    from rollcheck.load import resolver
+
+    monkeypatch.setattr(resolver, "lookup", lambda host, port: pytest.fail("looked up"))
+
+    assert Load(server.url, lanes=BOTH).run(5).attempts == []
+
+
 def test_the_collector_is_given_back_as_it_was(server):
     import gc
 
@@ -576,11 +654,16 @@ def authority():
     return trustme.CA()
 
 
-@pytest.fixture
-def tls_server(server, authority):
+@pytest.fixture(scope="module")
+def certificate(authority):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "shop.example").configure_cert(context)
-    server.context = context
+    return context
+
+
+@pytest.fixture
+def tls_server(server, certificate):
+    server.context = certificate
     return server
 
 
