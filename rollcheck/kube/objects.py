@@ -174,7 +174,7 @@ def endpoint_slice(raw: Json, seen_ns: Instant, change: Change) -> SliceSeen:
         ports=tuple(p["port"] for p in _maps(raw, "ports") if isinstance(p.get("port"), int)),
         endpoints=tuple(
             Endpoint(
-                ip=address,
+                ip=str(address),
                 pod_uid=_text(_map(e, "targetRef"), "uid"),
                 pod_name=_text(_map(e, "targetRef"), "name"),
                 node=_text(e, "nodeName"),
@@ -183,7 +183,7 @@ def endpoint_slice(raw: Json, seen_ns: Instant, change: Change) -> SliceSeen:
                 terminating=_map(e, "conditions").get("terminating") is True,
             )
             for e in _maps(raw, "endpoints")
-            for address in e.get("addresses") or ()
+            for address in _list(e, "addresses")
         ),
     )
 
@@ -237,7 +237,7 @@ def selector_text(selector: Json) -> str:
     """A label selector as the query parameter `labelSelector` takes it, empty for one that selects everything."""
     terms = [f"{k}={v}" for k, v in _strings(_map(selector, "matchLabels")).items()]
     for e in _maps(selector, "matchExpressions"):
-        key, values = _text(e, "key"), ",".join(map(str, e.get("values") or ()))
+        key, values = _text(e, "key"), ",".join(map(str, _list(e, "values")))
         operator = _text(e, "operator")
         terms.append(
             {
@@ -265,7 +265,7 @@ def prestop(hook: Json) -> PreStop | None:
         seconds = _int(asleep, "seconds") if isinstance(asleep, dict) else 0
         return PreStop(kind="sleep", detail=str(seconds), sleep_s=float(seconds))
     if isinstance(hook.get("exec"), dict):
-        command = [str(word) for word in hook["exec"].get("command") or ()]
+        command = [str(word) for word in _list(hook["exec"], "command")]
         return PreStop(kind="exec", detail=" ".join(command)[:MESSAGE_LENGTH], sleep_s=_sleep_of(command))
     if isinstance(hook.get("httpGet"), dict):
         get = hook["httpGet"]
@@ -297,7 +297,7 @@ def _probe(raw: Any) -> Probe | None:
     elif isinstance(raw.get("tcpSocket"), dict):
         kind, detail = "tcp", str(raw["tcpSocket"].get("port", ""))
     elif isinstance(raw.get("exec"), dict):
-        kind, detail = "exec", " ".join(map(str, raw["exec"].get("command") or ()))
+        kind, detail = "exec", " ".join(map(str, _list(raw["exec"], "command")))
     elif isinstance(raw.get("grpc"), dict):
         kind, detail = "grpc", str(raw["grpc"].get("port", ""))
     else:
@@ -318,7 +318,7 @@ def _container_spec(raw: Json, *, sidecar: bool) -> ContainerSpec:
     return ContainerSpec(
         name=_text(raw, "name"),
         image=_text(raw, "image"),
-        command=tuple(map(str, (*(raw.get("command") or ()), *(raw.get("args") or ())))),
+        command=tuple(map(str, (*_list(raw, "command"), *_list(raw, "args")))),
         ports=tuple(p["containerPort"] for p in _maps(raw, "ports") if isinstance(p.get("containerPort"), int)),
         readiness=_probe(raw.get("readinessProbe")),
         liveness=_probe(raw.get("livenessProbe")),
@@ -360,9 +360,13 @@ def _map(raw: Json, key: str) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _maps(raw: Json, key: str) -> Iterable[Json]:
+def _list(raw: Json, key: str) -> list[Any]:
     value = raw.get(key)
-    return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
+    return value if isinstance(value, list) else []
+
+
+def _maps(raw: Json, key: str) -> Iterable[Json]:
+    return [v for v in _list(raw, key) if isinstance(v, dict)]
 
 
 def _text(raw: Json, key: str) -> str:
