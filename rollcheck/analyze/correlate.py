@@ -13,14 +13,16 @@ from rollcheck.analyze.causes import before, early, generator, late, outage, res
 from rollcheck.analyze.causes.late import Loss
 from rollcheck.analyze.causes.nearest import Chronicle
 from rollcheck.analyze.causes.scene import Scene
-from rollcheck.analyze.causes.signs import from_proxy, kind_of, no_entry, stale_paths
+from rollcheck.analyze.causes.signs import Kind, from_proxy, kind_of, no_entry, stale_paths
 from rollcheck.analyze.model import Cause, Timeline, Unattributed, began
 from rollcheck.facts.attempts import Attempt
-from rollcheck.facts.clock import SECOND, Window
+from rollcheck.facts.clock import SECOND, Instant, Window
 
 CONFIDENCE = ("high", "medium", "low")
 DENSER = 3.0
-"""A lasting failure is taken for a pod's end only where it is this much more frequent than afterwards."""
+"""A lasting failure is taken for a pod's end only in a burst there, this much more frequent than afterwards."""
+BURST = 5
+BURST_LEAST_S = 0.2
 
 
 def attribute(
@@ -148,10 +150,18 @@ class Attribution:
         lasting = early.persistent_kinds(self.scene)
         if not lasting:
             return losses
-        ends = [w for e in self.scene.endings if (w := late.proxy_window(self.scene, e))]
-        length = max(1.0, _covered(ends) / SECOND)
-        dense = {k for k, rate in lasting.items() if _count(losses, k) / length >= DENSER * rate}
-        return [x for x in losses if kind_of(x.attempt) not in lasting or kind_of(x.attempt) in dense]
+        groups: dict[tuple[str, Kind], list[Instant]] = {}
+        for loss in losses:
+            groups.setdefault((loss.ending.pod.uid, kind_of(loss.attempt)), []).append(began(loss.attempt))
+        dense = {
+            key
+            for key, at in groups.items()
+            if len(at) >= BURST
+            and len(at) / max(BURST_LEAST_S, (max(at) - min(at)) / SECOND) >= DENSER * lasting.get(key[1], 0)
+        }
+        return [
+            x for x in losses if kind_of(x.attempt) not in lasting or (x.ending.pod.uid, kind_of(x.attempt)) in dense
+        ]
 
     def _without_deaf(self, losses: list[Loss], deaf: dict[str, Window]) -> tuple[list[Loss], list[Attempt], bool]:
         """What refusals of new pods explain better than the ends of old ones; and whether both explain some.
@@ -178,20 +188,6 @@ class Attribution:
         self._add(before.mode_28_short_of_capacity(scene, self._take(before.short_of_capacity(scene, self.left))))
         later = self._take(before.unexplained_background(scene, self.left, known))
         self._add(before.mode_00_background(scene, [*known, *later]))
-
-
-def _count(losses: Iterable[Loss], kind: object) -> int:
-    return sum(1 for x in losses if kind_of(x.attempt) == kind)
-
-
-def _covered(windows: Iterable[Window]) -> int:
-    """Nanoseconds that the union of the windows covers."""
-    total, reach = 0, None
-    for window in sorted(windows, key=lambda w: w.start):
-        start = window.start if reach is None else max(window.start, reach)
-        total += max(0, window.end - start)
-        reach = window.end if reach is None else max(reach, window.end)
-    return total
 
 
 def _in_any(attempt: Attempt, windows: Iterable[Window]) -> bool:

@@ -80,7 +80,7 @@ def has_native_sleep(scene: Scene) -> bool:
     return found is None or (int(found[1]), int(found[2])) >= (1, 30)
 
 
-def prestop_patch(scene: Scene, spec: PodSpec | None, seconds: int, drain_s: float | None = None) -> str:
+def prestop_patch(scene: Scene, spec: PodSpec | None, seconds: int, drain_s: float = 0.0) -> str:
     """A preStop sleep, and a grace that leaves the app its time after it; empty when the container is not known."""
     main = main_container(spec)
     if spec is None or main is None:
@@ -95,7 +95,7 @@ def prestop_patch(scene: Scene, spec: PodSpec | None, seconds: int, drain_s: flo
         old = known.get(main.prestop.kind, "exec")
         if old not in hook:
             hook[old] = NULL
-    needed = seconds + math.ceil(DRAIN_ALLOWANCE_S if drain_s is None else max(drain_s, 5.0)) + 1
+    needed = seconds + math.ceil(max(drain_s, DRAIN_ALLOWANCE_S)) + 1
     grace = needed if needed > spec.grace_s else None
     return pod_patch(main.name, grace, lifecycle={"preStop": hook})
 

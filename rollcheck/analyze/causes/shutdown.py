@@ -198,7 +198,7 @@ def mode_04_in_flight_dropped(scene: Scene, losses: Sequence[Loss]) -> Cause | N
         attempts,
         summary=summary,
         evidence=[
-            f"{before} had begun before the latest instant at which SIGTERM can have come",
+            *([f"{before} had begun before SIGTERM, as late as that can have come"] if before else []),
             *_clean_line(scene, endings),
             *pod_lines(scene, endings),
             *probe_lines(scene, attempts),
@@ -207,7 +207,7 @@ def mode_04_in_flight_dropped(scene: Scene, losses: Sequence[Loss]) -> Cause | N
         competing=others,
         advice=(
             "On SIGTERM stop accepting, finish what is under way, answer with `Connection: close`, close idle"
-            " connections last, then exit 0 (most servers call it graceful shutdown; it may have to be switched on). It is a"
+            " connections last, then exit 0 (servers call it graceful shutdown; it may have to be switched on). It is a"
             " change of the app or its server, not of the manifest; the grace must be long enough for it."
         ),
     )

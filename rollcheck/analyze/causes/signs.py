@@ -21,8 +21,9 @@ Kind = tuple[Phase, Outcome, int]
 
 
 def kind_of(attempt: Attempt) -> Kind:
-    """The attempt's kind."""
-    return attempt.phase, attempt.outcome, attempt.status
+    """The attempt's kind; a bad answer is one kind whether its head or its body told."""
+    answered = attempt.outcome in (Outcome.BAD_STATUS, Outcome.WRONG_BODY)
+    return Phase.AWAIT if answered else attempt.phase, attempt.outcome, attempt.status
 
 
 def no_entry(attempt: Attempt) -> bool:
