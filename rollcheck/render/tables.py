@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rollcheck.analyze.model import Analysis, PodLife, Verdict
+from rollcheck.analyze.model import Analysis, PodLife
 from rollcheck.facts.attempts import Lane
 from rollcheck.render.axis import Axis, axis_of
 from rollcheck.render.text import (
@@ -127,8 +127,8 @@ def _propagation(analysis: Analysis, width: int) -> list[str]:
         return []
     low, high = max(analysis.propagation, key=lambda each: each.seconds).seconds
     text = f"new connections came to an old pod for {_bracket(low, high)} after its deletion"
-    if analysis.recommended_prestop_s is not None and analysis.verdict is not Verdict.GRACEFUL:
-        text += f": preStop of {analysis.recommended_prestop_s} s recommended"
+    if analysis.recommended_prestop_s is not None:
+        text += f" (a preStop of {analysis.recommended_prestop_s} s covers it)"
     return wrap(text, width, first="  ", rest="    ")
 
 

@@ -159,7 +159,7 @@ def test_what_could_not_be_seen_takes_at_most_three_lines(any_card):
 
 
 def test_the_measured_propagation_is_said_with_its_preStop():  # noqa: N802
-    assert "preStop\n    of 5 s recommended" in plain(immediate_exit())
+    assert "for 0.6-0.62 s after its deletion (a\n    preStop of 5 s covers it)" in plain(immediate_exit())
 
 
 def test_files_are_named_by_folder():
