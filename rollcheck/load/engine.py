@@ -132,6 +132,8 @@ class Engine:
 
     # What the run calls
 
+    # A KeyboardInterrupt raised between two counters would lose an attempt; trio raises it elsewhere instead.
+    @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
         """Put the load on; the first arrival is due at once.
 
@@ -310,8 +312,9 @@ class Engine:
                 return
             now = self._clock()
             if waiting[0][3] + self._timeout_ns <= now:
-                cause = Fault.NO_CONNECTION if self._resolver.known else Fault.DEADLINE
-                self._end_unsent(lane, waiting.popleft(), cause, "no free connection")
+                known = self._resolver.known
+                cause, why = (Fault.NO_CONNECTION, "no free connection") if known else (Fault.DEADLINE, "lookup")
+                self._end_unsent(lane, waiting.popleft(), cause, why)
             elif self._take_up(lane, waiting[0], now):
                 waiting.popleft()
             else:

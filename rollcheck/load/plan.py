@@ -261,6 +261,8 @@ class LoadPlan:
             raise UsageError(f"a timeout of {self.timeout_s:g} s is not between 1 ms and 1 hour")
         if not 0.05 <= self.interval_s <= 3600:
             raise UsageError(f"an interval of {self.interval_s:g} s is not between 50 ms and 1 hour")
+        if len({lane.lane for lane in self.lanes}) < len(self.lanes):
+            raise UsageError("a lane is asked for twice; give each lane once, with its share")
         for lane in self.lanes:
             if lane.lane not in {Lane.REUSED, Lane.FRESH}:
                 raise UsageError(f"there is no lane {lane.lane!r} to put load on; there are reused and fresh")

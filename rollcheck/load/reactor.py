@@ -230,12 +230,11 @@ class Reactor:
         """Something came on an idle connection: its end, or bytes that nobody asked for."""
         reset = bool(events & _RESET)
         try:
-            if connection.recv(CHUNK):
-                # Servers say 408 and close; whatever it is, the connection is of no more use.
-                connection.recv(1)
+            # Some servers say 408 and close; whatever came, the connection is of no more use.
+            connection.recv(CHUNK)
         except _LATER:
-            if connection.sock.__class__ is ssl.SSLSocket:
-                return  # a session ticket, or half a record
+            if not events & _GONE:
+                return  # a TLS session ticket, or half a record
         except OSError:
             reset = True
         self._close(connection, ClosedBy.PEER_IDLE, reset=reset)

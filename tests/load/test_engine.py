@@ -1,6 +1,7 @@
 """The engine against real sockets on 127.0.0.1; each test's server does one thing wrong."""
 
 import random
+import signal
 import ssl
 import threading
 import time
@@ -358,6 +359,23 @@ def test_a_name_without_an_address_is_a_failed_attempt_of_the_phase_resolve():
     assert load.count("not_sent") == 0
 
 
+def test_a_lookup_that_takes_too_long_is_a_timeout_of_the_phase_resolve(monkeypatch):
+    from rollcheck.load import resolver
+
+    over = threading.Event()
+    monkeypatch.setattr(resolver, "lookup", lambda host, port: over.wait(10) and ())
+
+    async def during(load):
+        while not load.attempts:
+            await trio.sleep(0.001)
+
+    load = Load("http://shop.test/", lanes=BOTH, timeout_s=0.05).run(3, during)
+    over.set()
+
+    assert outcomes(load.attempts) == {(Phase.RESOLVE, Outcome.TIMEOUT)}
+    assert load.count("failed") == sum(load.engine.scheduled.values())
+
+
 def test_a_name_is_resolved(server):
     load = Load(server.url.replace("127.0.0.1", "localhost"), lanes=BOTH).run(10)
 
@@ -485,6 +503,23 @@ def test_a_cancelled_run_accounts_for_everything(server):
 
     load.check_conservation()
     assert {attempt.outcome for attempt in load.attempts} == {Outcome.ABANDONED}
+
+
+def test_an_interrupt_in_the_middle_of_the_load_loses_no_attempt(server):
+    load = Load(server.url, lanes=BOTH, qps=2000)
+    interrupted = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+
+    async def main():
+        interrupted.start()
+        with trio.fail_after(10):
+            await load.engine.run()
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        trio.run(main, strict_exception_groups=True)
+
+    assert caught.group_contains(KeyboardInterrupt)
+    assert load.count("ok") > 0
+    load.check_conservation()
 
 
 def test_what_is_under_way_at_stop_ends_by_itself(server):
@@ -678,6 +713,8 @@ def test_tls_answers_are_folded_on_both_lanes(tls_server, ca_file):
     load = Load(tls_server.url, lanes=BOTH, ca_file=ca_file).run(20)
 
     assert load.attempts == []
+    assert {fact.closed_by for fact in load.of(ConnectionFact)} == {ClosedBy.US_END}
+    assert len(load.of(ConnectionFact)) == 4
     assert load.count("ok") == sum(load.engine.scheduled.values())
 
 

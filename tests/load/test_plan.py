@@ -137,6 +137,7 @@ def test_an_expectation_says_what_it_expects():
         {"interval_s": 0},
         {"method": "GE T"},
         {"lanes": (LanePlan(lane="reused", share=1, connections=0),)},
+        {"lanes": (LanePlan(lane="fresh", share=1, connections=1),) * 2},
         {"lanes": (LanePlan(lane="long", share=1, connections=1),)},
     ],
 )
