@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import binascii
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 from hdrh.codec import HdrCookieException, HdrLengthException
 from hdrh.histogram import HdrHistogram
 
@@ -47,14 +48,24 @@ def merged(blobs: Iterable[str]) -> HdrHistogram | None:
 
 def percentile_us(histogram: HdrHistogram | None, percentile: float) -> float | None:
     """Microseconds at that percentile, None of an empty histogram."""
-    return None if histogram is None else float(histogram.get_value_at_percentile(percentile))
+    return None if histogram is None else _values(histogram, [percentile])[0]
 
 
 def percentiles_ms(histogram: HdrHistogram | None) -> dict[str, float]:
     """The percentiles that reports show, in milliseconds; empty of an empty histogram."""
     if histogram is None:
         return {}
-    return {name: float(histogram.get_value_at_percentile(p)) / 1000 for name, p in PERCENTILES.items()}
+    values = _values(histogram, list(PERCENTILES.values()))
+    return {name: value / 1000 for name, value in zip(PERCENTILES, values, strict=True)}
+
+
+def _values(histogram: HdrHistogram, percentiles: Sequence[float]) -> list[float]:
+    """What `get_value_at_percentile` gives; that walks 23,552 counts in Python for each, this adds them up once."""
+    total = histogram.get_total_count()
+    running = np.cumsum(np.ctypeslib.as_array(histogram.counts))
+    ranks = [max(1, int(percentile * total / 100 + 0.5)) for percentile in percentiles]
+    found = np.searchsorted(running, ranks)
+    return [float(histogram.get_highest_equivalent_value(histogram.get_value_from_index(int(i)))) for i in found]
 
 
 def latency_by_stage(intervals: Iterable[Interval]) -> tuple[StageLatency, ...]:

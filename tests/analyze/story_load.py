@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
@@ -200,7 +201,7 @@ def _whole_seconds(start: float, end: float) -> list[float]:
 
 
 def _slot(edges: list[float], at: float) -> int:
-    return max(i for i, edge in enumerate(edges) if edge <= at)
+    return bisect_right(edges, at) - 1
 
 
 def _tallies(

@@ -62,9 +62,7 @@ def test_a_timetable_must_be_kept_but_for_one_in_a_hundred(released, fault):
 
     assert bool(found) is fault
     if fault:
-        assert found == [
-            "the generator took up 2,850 of the 2,900 requests that its timetable asked for; lower --qps"
-        ]
+        assert found == ["the generator took up 2,850 of the 2,900 requests that its timetable asked for; lower --qps"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 from dataclasses import replace
 
 import pytest
+from hdrh.histogram import HdrHistogram
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rollcheck.analyze.baseline import report_baseline
 from rollcheck.analyze.counts import by_outcome, count, lanes_scheduled, outcome_name, unlisted
@@ -17,6 +20,19 @@ class TestLatency:
 
         assert percentile_us(histogram, 50) == pytest.approx(1_000, rel=0.001)
         assert percentile_us(histogram, 99) == pytest.approx(900_000, rel=0.001)
+
+    @given(
+        st.lists(st.tuples(st.integers(1, 3_600_000_000), st.integers(1, 50)), min_size=1, max_size=20),
+        st.floats(0.1, 100),
+    )
+    @settings(max_examples=25, deadline=None)
+    def test_percentiles_are_those_of_the_library(self, values, percentile):
+        histogram = HdrHistogram(1, 3_600_000_000, 3)
+        for value, times in values:
+            histogram.record_value(value, times)
+
+        assert percentile_us(histogram, percentile) == histogram.get_value_at_percentile(percentile)
+        assert percentile_us(histogram, 100) == histogram.get_value_at_percentile(100)
 
     def test_nothing_has_no_percentile(self):
         assert merged([]) is None

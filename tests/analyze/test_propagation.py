@@ -65,7 +65,13 @@ def test_a_failed_fresh_probe_is_evidence_too():
 
 
 def test_where_no_endpoint_was_ready_refusals_prove_nothing():
-    story = Story().pods(1).restart(at=11).delete("old-1", at=20.3, exit_after=0.1, serves_for=0.0).new_pod("new-1", created=24)
+    story = (
+        Story()
+        .pods(1)
+        .restart(at=11)
+        .delete("old-1", at=20.3, exit_after=0.1, serves_for=0.0)
+        .new_pod("new-1", created=24)
+    )
     story.lose(Lane.FRESH, 20.5, 25)
 
     assert measured(story)["old-1"].seconds[0] == 0
@@ -103,7 +109,11 @@ def test_a_failure_that_names_its_pod_belongs_to_it():
 
 
 def test_pods_deleted_together_are_measured_at_large():
-    story = abrupt(named=False).delete("old-2", at=20.6, exit_after=0.1, serves_for=0.0).lose(Lane.FRESH, 20.8, 21.6, every=2)
+    story = (
+        abrupt(named=False)
+        .delete("old-2", at=20.6, exit_after=0.1, serves_for=0.0)
+        .lose(Lane.FRESH, 20.8, 21.6, every=2)
+    )
     found = measured(story)
 
     assert set(found) == {""}
