@@ -77,6 +77,25 @@ class Listing:
     resource_version: str
 
 
+class _Body(httpx.AsyncByteStream):
+    """A request's body in one piece.
+
+    httpx's own is an async generator, which a cancellation in the middle of a request leaves half read, and trio then
+    warns of it.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._left = [data] if data else []
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
+
+
 class Api:
     """One API server, as one user. An async context manager.
 
@@ -163,13 +182,8 @@ class Api:
         what = f"watch {path}"
         for again in (True, False):
             header = await self._authorization()
-            request = self._client().build_request(
-                "GET",
-                path,
-                params=dict(params),
-                headers={**_bearer(header), "Accept-Encoding": "identity"},
-                extensions=self._extensions(read_s),
-            )
+            request = self._request("GET", path, params, header, read_s=read_s)
+            request.headers["Accept-Encoding"] = "identity"  # a compressor would hold changes back
             try:
                 response = await self._client().send(request, stream=True)
             except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
@@ -215,15 +229,9 @@ class Api:
     ) -> Json:
         for again in (True, False):
             header = await self._authorization()
+            request = self._request(method, path, params or {}, header, body=body, read_s=timeout_s)
             try:
-                response = await self._client().request(
-                    method,
-                    path,
-                    params=dict(params or {}),
-                    json=body,
-                    headers=_bearer(header),
-                    extensions=self._extensions(timeout_s, connect_s=min(CONNECT_S, timeout_s)),
-                )
+                response = await self._client().send(request)
             except (httpx.HTTPError, httpx.InvalidURL, OSError) as e:
                 raise self._unreachable(e) from e
             if response.status_code == 401 and again and await self._renew(header):
@@ -277,9 +285,28 @@ class Api:
         assert self._http is not None, "Api is used inside `async with`"
         return self._http
 
-    def _extensions(self, read_s: float, *, connect_s: float = CONNECT_S) -> dict[str, Any]:
-        timeout = {"connect": connect_s, "read": read_s, "write": READ_S, "pool": READ_S}
-        return {"timeout": timeout, **({"sni_hostname": self.access.sni} if self.access.sni else {})}
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        authorization: str,
+        *,
+        body: Json | None = None,
+        read_s: float,
+    ) -> httpx.Request:
+        timeout = {"connect": min(CONNECT_S, read_s), "read": read_s, "write": READ_S, "pool": READ_S}
+        sni = {"sni_hostname": self.access.sni} if self.access.sni else {}
+        request = self._client().build_request(
+            method,
+            path,
+            params=dict(params),
+            json=body,
+            headers=_bearer(authorization),
+            extensions={"timeout": timeout, **sni},
+        )
+        request.stream = _Body(request.content)
+        return request
 
     async def _authorization(self) -> str:
         kept = self.access.credentials.fresh

@@ -86,12 +86,19 @@ class FakeApi:
         self.handler = handler
         self.requests: list[Request] = []
         self.port = 0
+        self._streams: set[Any] = set()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def stop(self) -> None:
+        """Cut every connection that is open now; new ones are still taken."""
+        for stream in list(self._streams):
+            stream.socket.close()
+
     async def serve(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
+        self._streams.add(stream)
         http = h11.Connection(h11.SERVER)
         body = b""
         head: h11.Request | None = None
@@ -113,6 +120,7 @@ class FakeApi:
         except (trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError):
             return
         finally:
+            self._streams.discard(stream)
             await trio.aclose_forcefully(stream)
 
     async def _answer(self, stream: Any, http: h11.Connection, head: h11.Request, body: bytes) -> None:

@@ -149,7 +149,7 @@ async def test_a_server_that_is_not_there_is_named_with_its_context() -> None:
 
 
 async def test_a_server_whose_name_does_not_resolve_is_named() -> None:
-    with pytest.raises(ClusterUnreachable, match="api.invalid"):
+    with pytest.raises(ClusterUnreachable, match=r"api\.invalid"):
         await asked(access_to("http://api.invalid:6443"))
 
 
@@ -333,11 +333,10 @@ async def test_the_token_of_an_exec_plugin_is_sent_on_reads_and_writes(tmp_path:
     subprocess.run([plugin], check=True, capture_output=True)
     user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin)}}
     tls = Tls(tmp_path, "127.0.0.1")
-    async with serving(version, tls.server) as fake:
-        async with Api(tls.access(fake.port, user=user)) as api:
-            await api.warm_up()
-            await api.version()
-            await api.patch("/apis/apps/v1/x", {})
+    async with serving(version, tls.server) as fake, Api(tls.access(fake.port, user=user)) as api:
+        await api.warm_up()
+        await api.version()
+        await api.patch("/apis/apps/v1/x", {})
     assert [r.headers["authorization"] for r in fake.requests] == ["Bearer from-plugin"] * 2
 
 

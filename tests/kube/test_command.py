@@ -69,9 +69,7 @@ def test_lines_come_while_the_command_still_runs(tmp_path: Path) -> None:
 
 def test_what_it_prints_is_echoed_with_its_stream() -> None:
     echoed: list[tuple[str, str]] = []
-    trio.run(
-        lambda: command.run_command(["sh", "-c", "echo hi"], lambda _: None, lambda s, t: echoed.append((s, t)))
-    )
+    trio.run(lambda: command.run_command(["sh", "-c", "echo hi"], lambda _: None, lambda s, t: echoed.append((s, t))))
     assert echoed == [("stdout", "hi")]
 
 

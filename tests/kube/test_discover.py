@@ -350,7 +350,12 @@ def test_services_that_may_not_be_listed_are_none() -> None:
             "there is no deployment 'xyzzy' in namespace 'default'; there are bad-crash, bad-fit, bad-image, web",
         ),
         ("shob", "web", {}, "there is no namespace 'shob'; did you mean 'shop'? (there are: default, shop)"),
-        ("shob", "web", {"/api/v1/namespaces": 403}, "there is no deployment 'web' in namespace 'shob', but in default"),
+        (
+            "shob",
+            "web",
+            {"/api/v1/namespaces": 403},
+            "there is no deployment 'web' in namespace 'shob', but in default",
+        ),
         ("zzz", "web", {}, "there is no namespace 'zzz'; choose another with -n (there are: default, shop)"),
         ("default", "a/../b", {}, "there is no deployment 'a/../b' in namespace 'default'"),
     ],

@@ -8,6 +8,7 @@ import pytest
 import recorded
 from hypothesis import given
 from hypothesis import strategies as st
+from steady import STEADY
 
 from rollcheck.facts.cluster import Change, PreStop, Probe
 from rollcheck.kube import objects
@@ -291,16 +292,24 @@ def test_a_selector_is_written_as_the_api_takes_it(selector: dict[str, Any], tex
         ({}, {"app": "web"}, False),
     ],
 )
-def test_a_service_picks_what_has_all_its_labels(
-    selector: dict[str, str], labels: dict[str, str], picks: bool
-) -> None:
+def test_a_service_picks_what_has_all_its_labels(selector: dict[str, str], labels: dict[str, str], picks: bool) -> None:
     assert objects.selects(selector, labels) is picks
 
 
 KEYS = [
     *("metadata", "spec", "status", "type", "name", "conditions", "template", "containers", "lifecycle", "preStop"),
     *("exec", "command", "args", "endpoints", "addresses", "ports", "strategy", "rollingUpdate", "containerStatuses"),
-    *("state", "terminated", "exitCode", "ownerReferences", "labels", "selector", "matchExpressions", "values", "sleep"),
+    *(
+        "state",
+        "terminated",
+        "exitCode",
+        "ownerReferences",
+        "labels",
+        "selector",
+        "matchExpressions",
+        "values",
+        "sleep",
+    ),
     *("readinessProbe", "httpGet", "port", "series", "count", "involvedObject", "replicas", "resourceVersion"),
 ]
 junk = st.recursive(
@@ -310,6 +319,7 @@ junk = st.recursive(
 )
 
 
+@STEADY
 @given(st.dictionaries(st.sampled_from(KEYS), junk), st.sampled_from(["spec", "status", "template", "endpoints", ""]))
 def test_an_object_of_any_shape_is_read_without_an_error(raw: dict[str, Any], under: str) -> None:
     raw = {under: raw if under != "endpoints" else [raw]} if under else raw

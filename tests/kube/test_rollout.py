@@ -136,9 +136,7 @@ def test_a_crash_loop_names_the_code_of_the_last_end() -> None:
 
 
 def test_a_pod_that_fits_on_no_node_makes_it_stuck() -> None:
-    assert "fits on no node" in stuck(
-        WORKLOAD, [pod(phase="Pending", scheduled=False, unready_reason="Unschedulable")]
-    )
+    assert "fits on no node" in stuck(WORKLOAD, [pod(phase="Pending", scheduled=False, unready_reason="Unschedulable")])
 
 
 @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing", ""])

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from steady import STEADY
 
 from rollcheck.facts.cluster import Change
 from rollcheck.kube.reflector import LINE_LIMIT, Delta, WatchMachine
@@ -217,7 +218,7 @@ class Client:
             self.relist()
 
 
-@settings(max_examples=150, deadline=None)
+@STEADY
 @given(operations)
 def test_the_mirror_ends_as_the_server_whatever_breaks_on_the_way(steps: list[tuple[str, int]]) -> None:
     server = Server()
@@ -246,7 +247,7 @@ def test_the_mirror_ends_as_the_server_whatever_breaks_on_the_way(steps: list[tu
     assert client.state == {uid: raw["metadata"]["resourceVersion"] for uid, raw in server.store.items()}
 
 
-@settings(max_examples=100, deadline=None)
+@STEADY
 @given(st.data())
 def test_it_does_not_matter_where_the_bytes_of_a_watch_are_cut(data: st.DataObject) -> None:
     server = Server()
@@ -262,7 +263,7 @@ def test_it_does_not_matter_where_the_bytes_of_a_watch_are_cut(data: st.DataObje
     assert machine.version == str(server.version)
 
 
-@settings(max_examples=100, deadline=None)
+@STEADY
 @given(st.lists(st.integers(1, 60), max_size=8))
 def test_no_change_is_told_twice_or_left_out_when_every_watch_is_cut_off(cuts: list[int]) -> None:
     server = Server()

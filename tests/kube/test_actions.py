@@ -1,0 +1,93 @@
+"""A restart with kubectl's semantics, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import recorded
+import trio
+from fake_api import Answer, FakeApi, Request, Stream, access_to, serving, status_object
+
+from rollcheck.errors import ClusterDenied, UsageError
+from rollcheck.facts.actions import Action
+from rollcheck.facts.clock import parse_time
+from rollcheck.facts.cluster import Change
+from rollcheck.kube import actions, objects
+from rollcheck.kube.api import Api
+
+pytestmark = pytest.mark.loopback
+
+WORKLOAD = objects.workload(recorded.objects()["deployments"]["web"], 0, Change.LISTED)
+
+
+def restart(change: dict[str, Any], *, patched: Answer | None = None, now: str = "") -> tuple[Action, FakeApi]:
+    raw = copy.deepcopy(recorded.objects()["deployments"]["web"])
+    raw["spec"].update(change)
+
+    async def handler(request: Request, _: Stream) -> Answer:
+        return (patched or Answer(200, raw)) if request.method == "PATCH" else Answer(200, raw)
+
+    async def main() -> tuple[Action, FakeApi]:
+        from kubernetes.client import Configuration
+
+        async with serving(handler) as fake:
+            access = access_to(fake.url)
+            access.credentials.configuration = Configuration(host=fake.url)
+            try:
+                async with Api(access) as api:
+                    return await actions.restart(api, WORKLOAD, now_text=now), fake
+            finally:
+                asked.extend(fake.requests)
+
+    asked.clear()
+    return trio.run(main)
+
+
+asked: list[Request] = []
+
+
+def test_a_restart_stamps_the_template_and_nothing_else() -> None:
+    restart({}, now="2026-01-01T00:00:00Z")
+    (patch,) = [r for r in asked if r.method == "PATCH"]
+    assert patch.path == "/apis/apps/v1/namespaces/default/deployments/web"
+    assert patch.json == {
+        "spec": {
+            "template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-01-01T00:00:00Z"}}}
+        }
+    }
+
+
+def test_the_stamp_is_a_time_in_whole_seconds() -> None:
+    restart({})
+    (patch,) = [r for r in asked if r.method == "PATCH"]
+    stamp = patch.json["spec"]["template"]["metadata"]["annotations"][actions.RESTARTED_AT]
+    assert parse_time(stamp)
+    assert "." not in stamp
+
+
+def test_a_restart_is_an_action_with_the_status_and_its_times() -> None:
+    action, _ = restart({})
+    assert (action.kind, action.description, action.status) == ("restart", "restart deployment/web", 200)
+    assert action.succeeded
+    assert action.ended_ns is not None
+    assert action.started_ns < action.ended_ns
+
+
+def test_a_paused_deployment_is_refused_and_nothing_is_sent() -> None:
+    with pytest.raises(UsageError, match=r"is paused .*`kubectl rollout resume deployment/web`"):
+        restart({"paused": True})
+    assert [r.method for r in asked] == ["GET"]
+
+
+def test_a_second_restart_within_the_same_second_is_refused() -> None:
+    stamp = "2026-01-01T00:00:00Z"
+    with pytest.raises(UsageError, match="within this very second"):
+        restart({"template": {"metadata": {"annotations": {actions.RESTARTED_AT: stamp}}}}, now=stamp)
+    assert [r.method for r in asked] == ["GET"]
+
+
+def test_a_restart_without_the_right_is_denied() -> None:
+    with pytest.raises(ClusterDenied, match="cannot patch"):
+        restart({}, patched=status_object(403, "Forbidden", "cannot patch resource deployments"))
