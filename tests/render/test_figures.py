@@ -23,16 +23,12 @@ def labelled(axes, label):
     return next(artist for artist in axes.get_children() if artist.get_label() == label)
 
 
-@pytest.mark.parametrize("name", CARDS)
+@pytest.mark.parametrize("name", ["in-flight-and-broken", "nothing", "stuck"])
 def test_every_run_can_be_drawn(name):
     assert timeline_images(CARDS[name]())[0].startswith(b"\x89PNG")
 
 
-def test_bytes_are_the_same_each_time():
-    assert timeline_images(unsealed()) == timeline_images(unsealed())
-
-
-def test_a_users_matplotlib_settings_change_nothing():
+def test_bytes_are_the_same_each_time_whatever_a_user_has_set_for_matplotlib():
     before = timeline_images(unsealed())
 
     with mpl.rc_context({"lines.linewidth": 9, "font.size": 30, "axes.facecolor": "red"}):
