@@ -139,7 +139,6 @@ def immediate_exit() -> Analysis:
         story.lose(Lane.FRESH, at + 0.1, at + 0.6, every=3, detail="ECONNREFUSED", pod=f"old-{number}")
         story.fail(Lane.REUSED, at + 0.11, Phase.AWAIT, Outcome.RESET, detail="ECONNRESET", pod=f"old-{number}")
         story.fail(Lane.FRESH, at + 0.45, Phase.CONNECT, Outcome.UNREACHABLE, detail="EHOSTUNREACH", took=1.0)
-        story.fail(Lane.PROBE, at + 0.115, Phase.BODY, Outcome.OK)
     analysis = card(story.end(at=40).document())
     failed = analysis.counts.failed
     cause = Cause(

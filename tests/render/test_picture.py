@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 from builders import Story, ns, pod_spec
-from cards import CARDS, SLEEP_FIX, card, graceful, immediate_exit, in_flight_and_broken, killed, nasty, stuck
+from cards import CARDS, card, graceful, immediate_exit, in_flight_and_broken, killed, nasty, stuck
 
 from rollcheck.analyze.model import Outage
 from rollcheck.facts.attempts import Lane
@@ -142,7 +142,3 @@ def test_a_hook_of_a_pod_that_was_not_deleted_is_not_drawn():
     story = Story(spec=pod_spec(prestop=None)).pods(1).end(at=5)
 
     assert all(pod.prestop is None for pod in picture_of(card(story.document())).pods)
-
-
-def test_patches_of_cards_are_yaml_of_a_template():
-    assert SLEEP_FIX.startswith("spec:\n  template:")

@@ -170,3 +170,9 @@ def test_a_run_in_the_sandbox_says_that_it_is_no_evidence():
     text = plain(card(Story(header={"sandbox": True}).end(at=5).document()))
 
     assert "sandbox" in text
+
+
+def test_fresh_probes_are_counted_beside_the_requests():
+    counts = replace(immediate_exit().counts, probes=12, probes_failed=2)
+
+    assert "  12 fresh probes after failures: 10 ok, 2 failed\n" in plain(replace(immediate_exit(), counts=counts))
