@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -419,5 +421,8 @@ def _root_words(error: BaseException) -> str:
         if inner is None:
             break
         seen = inner
+    number = getattr(seen, "errno", None)
+    if isinstance(seen, OSError) and not isinstance(seen, (ssl.SSLError, socket.gaierror)) and number:
+        return os.strerror(number)
     words = getattr(seen, "strerror", None) or str(seen) or str(error) or type(error).__name__
     return " ".join(str(words).split())[:200]

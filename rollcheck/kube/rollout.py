@@ -52,17 +52,17 @@ def is_complete(workload: WorkloadSeen) -> bool:
 def stuck(workload: WorkloadSeen, pods: Iterable[PodSeen]) -> str:
     """Why the rollout does not get on, in one sentence; empty while nothing says that it does not.
 
-    The controller's own deadline counts, and what a pod says of itself long before that deadline. A pod that is being
-    deleted says nothing about the new version.
+    What a pod says of itself comes first: it names the cause, long before the controller's own deadline. A pod that is
+    being deleted says nothing about the new version.
     """
-    for condition in workload.conditions:
-        if condition.type == "Progressing" and condition.reason == "ProgressDeadlineExceeded":
-            return f"its rollout made no progress for {workload.progress_deadline_s} s ({condition.message})"
-        if condition.type == "ReplicaFailure" and condition.status == "True":
-            return f"its pods cannot be created ({condition.message or condition.reason})"
     for pod in sorted(pods, key=lambda p: (p.created_at, p.name), reverse=True):
         if not pod.deletion_at and (why := _stuck_pod(pod)):
             return why
+    for condition in workload.conditions:
+        if condition.type == "ReplicaFailure" and condition.status == "True":
+            return f"its pods cannot be created ({condition.message or condition.reason})"
+        if condition.type == "Progressing" and condition.reason == "ProgressDeadlineExceeded":
+            return f"its rollout made no progress for {workload.progress_deadline_s} s ({condition.message})"
     return ""
 
 
