@@ -44,7 +44,7 @@ def check_command(argv: Sequence[str]) -> None:
 async def run_command(
     argv: Sequence[str],
     sink: Callable[[CommandOutput], None],
-    echo: Callable[[str, str], None] | None = None,
+    echo: Callable[[CommandOutput], None] | None = None,
     *,
     environ: Mapping[str, str] | None = None,
 ) -> Action:
@@ -56,7 +56,7 @@ async def run_command(
     Args:
         argv: the command; no shell is involved.
         sink: called with each line, cut at `LINE_LENGTH` characters, at most `LINES_MOST` of them.
-        echo: called with the stream's name and each line.
+        echo: called with each line as well, those beyond the bound included: for a person who watches.
         environ: what to add to or replace in our own environment (KUBECONFIG).
 
     Raises:
@@ -125,7 +125,7 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 class _Lines:
     """Cuts two byte streams into lines and hands them on, within bounds."""
 
-    def __init__(self, sink: Callable[[CommandOutput], None], echo: Callable[[str, str], None] | None) -> None:
+    def __init__(self, sink: Callable[[CommandOutput], None], echo: Callable[[CommandOutput], None] | None) -> None:
         self._sink = sink
         self._echo = echo
         self._count = 0
@@ -147,12 +147,13 @@ class _Lines:
         self._rest.clear()
 
     def _hand_on(self, name: str, line: bytes) -> None:
-        text = line.decode(errors="replace").rstrip("\r")
+        text = line.decode(errors="replace").rstrip("\r")[:LINE_LENGTH]
+        output = CommandOutput(at_ns=time.monotonic_ns(), stream=name, text=text)
         if self._echo is not None:
-            self._echo(name, text)
+            self._echo(output)
         self._count += 1
         if self._count <= LINES_MOST:
-            self._sink(CommandOutput(at_ns=time.monotonic_ns(), stream=name, text=text[:LINE_LENGTH]))
+            self._sink(output)
         elif self._count == LINES_MOST + 1:
             text = f"[rollcheck: the lines after the first {LINES_MOST} are not recorded]"
-            self._sink(CommandOutput(at_ns=time.monotonic_ns(), stream=name, text=text))
+            self._sink(CommandOutput(at_ns=output.at_ns, stream=name, text=text))

@@ -15,13 +15,13 @@ from urllib.parse import quote
 import trio
 
 from rollcheck.errors import ClusterDenied, ClusterRefused, TargetUnreachable, UsageError
-from rollcheck.facts.cluster import Change, ServiceSeen, WorkloadSeen
+from rollcheck.facts.cluster import Change, PodSeen, ServiceSeen, WorkloadSeen
 from rollcheck.kube import objects, routes
 from rollcheck.kube.api import Api, CredentialsRefused, Json
 from rollcheck.kube.routes import Candidate
 from rollcheck.kube.tasks import one_error
 
-__all__ = ["Candidate", "choose_route", "find_candidates", "find_services", "find_workload"]
+__all__ = ["Candidate", "choose_route", "find_candidates", "find_pods", "find_services", "find_workload"]
 
 ASKED_AT_ONCE = 4
 RESOLVE_WAIT_S = 3.0
@@ -42,6 +42,17 @@ async def find_workload(api: Api, namespace: str, name: str) -> WorkloadSeen:
             raise
         raise UsageError(await _not_found(api, namespace, name)) from e
     return objects.workload(raw, time.monotonic_ns(), Change.LISTED)
+
+
+async def find_pods(api: Api, workload: WorkloadSeen) -> list[PodSeen]:
+    """The pods that the workload's selector picks, as they are now, with their specs.
+
+    Raises:
+        ClusterError: the API server does not answer, or does not let us.
+    """
+    listing = await api.list_all(_pods_path(workload), {"labelSelector": workload.pod_selector})
+    now = time.monotonic_ns()
+    return [objects.pod(raw, now, Change.LISTED, with_spec=True) for raw in listing.items]
 
 
 async def find_services(api: Api, workload: WorkloadSeen) -> list[ServiceSeen]:
@@ -158,9 +169,7 @@ async def _resolves(host: str) -> bool:
 
 async def _node_addresses(api: Api, workload: WorkloadSeen, service: Json) -> list[str]:
     """Of the nodes; of the pods' own nodes alone where nodes may not be listed."""
-    pods = await _list_or_nothing(
-        api, f"/api/v1/namespaces/{workload.namespace}/pods", {"labelSelector": workload.pod_selector}
-    )
+    pods = await _list_or_nothing(api, _pods_path(workload), {"labelSelector": workload.pod_selector})
     hosting = {str((p.get("spec") or {}).get("nodeName", "")) for p in pods}
     local = (service.get("spec") or {}).get("externalTrafficPolicy") == "Local"
     nodes = await _list_or_nothing(api, "/api/v1/nodes")
@@ -220,6 +229,10 @@ async def _missing_namespace(api: Api, namespace: str) -> str:
         names = f" (there are: {', '.join(sorted(known)[:10])}{', …' if len(known) > 10 else ''})" if known else ""
         return f"there is no namespace {namespace!r}{hint or '; choose another with -n'}{names}"
     return ""
+
+
+def _pods_path(workload: WorkloadSeen) -> str:
+    return f"/api/v1/namespaces/{workload.namespace}/pods"
 
 
 def _name(raw: Json) -> str:

@@ -68,9 +68,9 @@ def test_lines_come_while_the_command_still_runs(tmp_path: Path) -> None:
 
 
 def test_what_it_prints_is_echoed_with_its_stream() -> None:
-    echoed: list[tuple[str, str]] = []
-    trio.run(lambda: command.run_command(["sh", "-c", "echo hi"], lambda _: None, lambda s, t: echoed.append((s, t))))
-    assert echoed == [("stdout", "hi")]
+    echoed: list[CommandOutput] = []
+    trio.run(lambda: command.run_command(["sh", "-c", "echo hi"], lambda _: None, echoed.append))
+    assert [(o.stream, o.text) for o in echoed] == [("stdout", "hi")]
 
 
 def test_a_line_without_an_end_is_cut_at_the_bound() -> None:

@@ -372,3 +372,13 @@ def test_a_deployment_that_is_not_there_is_named_with_what_is_near(
 def test_a_deployment_that_may_not_be_read_is_denied() -> None:
     with pytest.raises(ClusterDenied):
         on(Cluster({"/apis/apps": 403}), lambda api: discover.find_workload(api, "default", "web"))
+
+
+@pytest.mark.loopback
+def test_the_pods_of_a_workload_come_with_their_specs() -> None:
+    async def pods(api: Api) -> Any:
+        return await discover.find_pods(api, await discover.find_workload(api, "default", "web"))
+
+    (found,) = on(Cluster(), pods)
+    assert found.spec is not None
+    assert found.name == recorded.objects()["pods"]["web"]["metadata"]["name"]
