@@ -29,9 +29,7 @@ def upper_bound(lost: int, trials: int, confidence: float = CONFIDENCE) -> float
 
 
 def _at_most(lost: int, trials: int, p: float) -> float:
-    """P(X ≤ lost) of a binomial; summed downwards from the largest term, which ends the sum early."""
-    if p >= 1.0:
-        return 0.0
+    """P(X ≤ lost) of a binomial, 0 < p < 1; summed downwards from the largest term, which ends the sum early."""
     log_odds = math.log(p) - math.log1p(-p)
     log_term = (
         math.lgamma(trials + 1)
@@ -62,9 +60,8 @@ def fisher_more(lost: int, trials: int, lost_before: int, trials_before: int) ->
     log_all = _log_choose(total, total_lost)
     top = min(total_lost, trials)
     probability = 0.0
-    for k in range(lost, top + 1):
-        if total_lost - k <= trials_before:
-            probability += math.exp(_log_choose(trials, k) + _log_choose(trials_before, total_lost - k) - log_all)
+    for k in range(max(lost, total_lost - trials_before), top + 1):
+        probability += math.exp(_log_choose(trials, k) + _log_choose(trials_before, total_lost - k) - log_all)
     return min(1.0, probability)
 
 

@@ -99,7 +99,15 @@ class TestCounts:
 
         assert (counts.probes, counts.probes_failed) == (2, 1)
         assert counts.scheduled == 580
+        assert Lane.PROBE not in lanes_scheduled(timeline)
         assert by_outcome(timeline)[Lane.PROBE] == {"ok": 1, "connect/refused": 1}
+
+    def test_an_interval_of_probes_is_not_of_the_timetable(self):
+        document = self.lossy().document()
+        (first, *_) = (f for f in document.facts if isinstance(f, Interval))
+        probes = replace(first, lane=Lane.PROBE, ok=7)
+
+        assert count(build_timeline(replace(document, facts=(*document.facts, probes)))).scheduled == 580
 
     def test_failures_beyond_the_kept_lines_are_counted(self):
         document = self.lossy().document()

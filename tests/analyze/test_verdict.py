@@ -268,6 +268,34 @@ class TestInconclusive:
         assert found.verdict is INCONCLUSIVE
         assert any("how old-1 ended was not seen" in r for r in found.reasons)
 
+    def test_where_not_even_the_grace_is_known_an_end_may_have_been_a_kill(self):
+        document = without_exits(good(pods=1).document())
+        facts = tuple(
+            replace(f, spec=None, deletion_at="", deletion_grace_s=None) if isinstance(f, PodSeen) else f
+            for f in document.facts
+        )
+
+        assert any("how old-1 ended was not seen" in r for r in judged(replace(document, facts=facts)).reasons)
+
+    def test_a_restart_that_was_never_answered_is_no_replacement(self):
+        document = Story(qps=40).pods(1).restart(at=11).end(at=30).document()
+        facts = tuple(
+            replace(f, status=None, ended_ns=None, message="no answer") if isinstance(f, Action) else f
+            for f in document.facts
+        )
+
+        assert "restart deployment/web was not accepted: no answer" in judged(replace(document, facts=facts)).reasons
+
+    def test_the_race_with_an_idle_server_alone_neither_fails_nor_passes(self):
+        story = good()
+        for number, at in enumerate((5.0, 20.0, 31.0), 1):
+            story.fail(Lane.REUSED, at, Phase.AWAIT, Outcome.RESET, connection=number)
+            story.connection(number, opened=1, closed=at + 0.001, by=ClosedBy.PEER_IN_FLIGHT, idle_ns=5_001_000_000)
+        found = judged(story)
+
+        assert found.verdict is INCONCLUSIVE
+        assert any("keep-alive race" in r for r in found.reasons), found.reasons
+
     def test_a_miscount_is_a_fault_of_ours(self):
         assert any("are accounted for" in r for r in judged(good(), miscount=1).reasons)
 
