@@ -110,7 +110,7 @@ class Engine:
         self._sleep_scope: trio.CancelScope | None = None
         self._resolver = Resolver(plan.target.connect_host, plan.target.port, self._wake)
         self._timeout_ns = int(plan.timeout_s * SECOND)
-        self._start = self._due = self._next_cut = self._next_sample = now
+        self._start = self._due = self._next_cut = self._next_sample = self._next_tick = now
         self._until: Instant = NEVER
         self._index = 0
         self._health = HealthMeter(now)
@@ -210,11 +210,13 @@ class Engine:
             self._health.note_stall(self._clock() - expected)
             seen = self._handle_events()
             self._reactor.expire_due()
-            self._send_probes()
+            if self._due_probes:
+                self._send_probes()
             more = self._release()
             now = self._clock()
-            self._tick(now)
-            if self._is_over():
+            if now >= self._next_tick:
+                self._tick(now)
+            if self._until < NEVER and self._is_over():
                 return
             busy = more or seen or bool(self._due_probes)
             if busy and now - yielded < YIELD_NS:
@@ -252,8 +254,10 @@ class Engine:
 
     async def _sleep(self, now: Instant) -> Instant:
         """Wait for a socket or for the next thing on the timetable; gives back when the loop should have come round."""
-        at = min(self._due, self._next_cut, self._next_sample, self._reactor.next_check, now + HEARTBEAT_NS)
-        at = min([at, *(lane.waiting[0][3] + self._timeout_ns for lane in self._lanes if lane.waiting)])
+        at = min(self._due, self._next_tick, self._reactor.next_check, now + HEARTBEAT_NS)
+        for lane in self._lanes:
+            if lane.waiting:
+                at = min(at, lane.waiting[0][3] + self._timeout_ns)
         if self._timer is not None:
             self._timer.set(at)
             await trio.lowlevel.wait_readable(self._reactor.epoll.fileno())
@@ -414,6 +418,7 @@ class Engine:
             self._sample(now)
             self._next_sample = now + SECOND
         self._recorder.flush_large()
+        self._next_tick = min(self._next_cut, self._next_sample, now + HEARTBEAT_NS)
 
     def _sample(self, now: Instant) -> None:
         self._recorder.add_health(

@@ -67,12 +67,15 @@ def plan_weights(shares: Sequence[float]) -> tuple[int, ...]:
     """Whole arrivals of each lane in one period of the deal; their sum is the period."""
     if any(not share >= 0 for share in shares) or not sum(shares) > 0:
         raise UsageError("the shares of the lanes must be 0 or more, and at least one above 0")
-    parts = [Fraction(share).limit_denominator(MAX_PERIOD) for share in shares]
-    parts = [part / sum(parts) for part in parts]
-    period = lcm(*(part.denominator for part in parts))
-    if period > MAX_PERIOD:
-        return _round_weights(parts)
-    return tuple(int(part * period) for part in parts)
+    total = sum(Fraction(share) for share in shares)
+    parts = [Fraction(share) / total for share in shares]
+    # A float that was written as 0.3 or 1 / 3 is meant as just that.
+    simple = [part.limit_denominator(MAX_PERIOD) for part in parts]
+    period = lcm(*(part.denominator for part in simple))
+    meant = all(abs(a - b) < Fraction(1, 10**12) for a, b in zip(parts, simple, strict=True))
+    if meant and sum(simple) == 1 and period <= MAX_PERIOD:
+        return tuple(int(part * period) for part in simple)
+    return _round_weights(parts)
 
 
 def _round_weights(parts: Sequence[Fraction]) -> tuple[int, ...]:

@@ -113,7 +113,7 @@ class ResponseReader:
         before = self.received
         self.received += len(data)
         if self.done:
-            self.surplus = True
+            self.surplus |= bool(data.strip(b"\r\n"))  # llhttp passes over line ends between answers
             return True
         if not self.head_done:
             if self.received > MAX_HEAD:
@@ -130,7 +130,7 @@ class ResponseReader:
         if not self.head_done:
             raise WireError(f"the head of the answer is longer than {MAX_HEAD} bytes")
         if self.done:
-            self.surplus = True
+            self.surplus |= bool(rest.strip(b"\r\n"))
             return True
         return self._feed(rest)
 

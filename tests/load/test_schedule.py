@@ -44,7 +44,7 @@ def test_a_rounded_share_is_off_by_less_than_a_ten_thousandth(shares):
 
     assert sum(weights) <= MAX_PERIOD
     for share, weight in zip(shares, weights, strict=True):
-        assert abs(weight / sum(weights) - share / sum(shares)) < 2 / MAX_PERIOD
+        assert abs(weight / sum(weights) - share / sum(shares)) <= 1 / MAX_PERIOD + 1e-12
 
 
 @pytest.mark.parametrize("shares", [[], [0, 0], [-0.1, 1], [float("nan")]])
