@@ -27,7 +27,7 @@ def test_a_lane_without_a_share_takes_nothing():
 
 
 @given(SHARES)
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_any_prefix_is_within_one_of_every_share(shares):
     deal, weights = np.array(plan_deal(shares)), np.array(plan_weights(shares))
     taken = np.cumsum(deal[:, None] == np.arange(len(shares)), axis=0)
@@ -38,7 +38,7 @@ def test_any_prefix_is_within_one_of_every_share(shares):
 
 
 @given(SHARES)
-@settings(max_examples=20)
+@settings(max_examples=8)
 def test_a_rounded_share_is_off_by_less_than_a_ten_thousandth(shares):
     weights = plan_weights(shares)
 
