@@ -67,14 +67,15 @@ def idle_races(scene: Scene, attempts: Iterable[Attempt]) -> list[Attempt]:
     early = [a for a in candidates if scene.before.holds(began(a)) and _idle_enough(gaps[id(a)])]
     apart = [a for a in candidates if not any(explains(scene, e, a) for e in scene.endings)]
     known = keepalive_timeout(scene) or _from_gaps(early, gaps, 1) or _from_gaps(apart, gaps, 2)
+    lonely = {id(a) for a in apart}
     found = []
     for attempt in candidates:
         gap = gaps[id(attempt)]
         if gap is not None and known is not None:
             alike = abs(gap - known) <= max(ALIKE * known, 100 * MILLISECOND)
         else:
-            alike = gap is None and bool(early) and attempt in apart
-        if alike or attempt in early:
+            alike = gap is None and bool(early) and id(attempt) in lonely
+        if alike or (scene.before.holds(began(attempt)) and _idle_enough(gap)):
             found.append(attempt)
     return found
 

@@ -36,13 +36,21 @@ def explain(scene: Scene, attempts: Iterable[Attempt]) -> list[Loss]:
     for attempt in attempts:
         ends = [e for e in scene.endings if explains(scene, e, attempt)]
         if ends:
-            found.append(Loss(attempt=attempt, ending=min(ends, key=lambda e: _distance(e, attempt))))
+            found.append(Loss(attempt=attempt, ending=min(ends, key=lambda e: _distance(scene, e, attempt))))
     return found
 
 
-def _distance(ending: Ending, attempt: Attempt) -> tuple[int, int, str]:
-    """How far the attempt's decisive instant is from the pod's exit: its start where no connection came about."""
-    at = began(attempt) if no_entry(attempt) else attempt.ended_ns
+def _distance(scene: Scene, ending: Ending, attempt: Attempt) -> tuple[int, int, str]:
+    """How far the attempt's decisive instant is from that pod's end.
+
+    For one that found the pod dead, its start from the instant at which the pod may have stopped accepting; for one
+    that was cut, its end from the pod's exit.
+    """
+    window = entry_window(scene, ending)
+    turned_away = no_entry(attempt) or from_proxy(scene, attempt)
+    if turned_away and window is not None and window.start <= began(attempt) <= window.end:
+        return 0, began(attempt) - window.start, ending.pod.name
+    at = attempt.ended_ns
     outside = max(ending.exit.start - at, at - ending.exit.end, 0)
     return outside, abs(at - ending.exit.start), ending.pod.name
 

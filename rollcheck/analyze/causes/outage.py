@@ -53,7 +53,9 @@ def _resolve(value: str, replicas: int, *, up: bool) -> int:
 def empty_spans(scene: Scene) -> list[Window]:
     """The spans after the trigger in which no pod was ready in the Service's slices, having been before."""
     steps = scene.timeline.ready_endpoints
-    spans = []
+    spans: list[Window] = []
+    if not steps:
+        return spans
     for (at, count), following in zip(steps, [*steps[1:], (scene.timeline.window.end, 0)], strict=True):
         if count == 0 and following[0] > scene.origin and at > scene.timeline.window.start:
             spans.append(Window(start=at, end=following[0]))
@@ -92,7 +94,8 @@ def in_outage(scene: Scene, attempts: Iterable[Attempt]) -> tuple[int, list[Atte
         and kind_of(a) not in lasting
         and any(overlaps(a, w) for w in wide)
     ]
-    met += stale_paths(met, [a for a in pool if a not in met])
+    taken = {id(a) for a in met}
+    met += stale_paths(met, [a for a in pool if id(a) not in taken])
     return mode, met, spans
 
 

@@ -25,6 +25,8 @@ from rollcheck.facts.cluster import PodSpec
 DEFAULT_PRESTOP_S = 10
 LEAST_PRESTOP_S = 5
 MOST_PRESTOP_S = 60
+GUESSED_SHARE = 0.25
+"""A cause of which more than this is inferred without proof is not sure."""
 
 
 def mode_01_immediate_exit(
@@ -46,8 +48,14 @@ def mode_01_immediate_exit(
     others = list(competing)
     if any(e.prestop_s is None for e in endings):
         others.append((10, "how long its preStop took is not known"))
+    if (short or lingering) and any(from_proxy(scene, a) for a in attempts):
+        others.append((4, "behind a proxy, a request that the app cut under way ends with the same answer"))
+    guessed = [a for a in stale if not a.local]
+    if guessed:
+        others.append((34, f"why {len(guessed)} connects failed later, when no pod was ending, is inferred"))
     if not short and not lingering:
         evidence.append("none of these pods has a preStop hook, and each was gone right after SIGTERM")
+    sure = _all_seen(endings) and not short and not lingering and len(guessed) <= GUESSED_SHARE * len(attempts)
     spec = _spec(endings)
     seconds = _recommended(scene, losses)
     return make(
@@ -56,7 +64,7 @@ def mode_01_immediate_exit(
         attempts,
         summary=_summary_01(attempts, short=bool(short), lingering=bool(lingering)),
         evidence=evidence,
-        confidence="high" if _all_seen(endings) and not short and not lingering else "medium",
+        confidence="high" if sure else "medium",
         competing=others,
         fix=prestop_patch(scene, spec, seconds, _longest_drain(endings)),
         advice=(
@@ -88,11 +96,20 @@ def _summary_01(attempts: Sequence[Attempt], *, short: bool, lingering: bool) ->
 
 
 def _stale_line(scene: Scene, stale: Sequence[Attempt]) -> list[str]:
+    """Told as a fact where the source ports show it, as an inference where those were not recorded."""
     if not stale:
         return []
-    first, last = began(stale[0]), began(stale[-1])
-    when = f"{len(stale)} of them began only {scene.at(first)} to {scene.at(last)}"
-    return [f"{when}: from a source port used before, which the node's connection tracking still sent to a dead pod"]
+    when = f"{len(stale)} of them began only {scene.at(began(stale[0]))} to {scene.at(began(stale[-1]))}"
+    if all(a.local for a in stale):
+        return [
+            f"{when}: from a source port used before, which the node's connection tracking still sent to a dead pod"
+        ]
+    return [
+        (
+            f"{when}, when no pod was ending: inferred to be stale entries of a node's connection tracking, which"
+            " send a source port that is used again to a dead pod (the ports of failed connects are not known)"
+        ),
+    ]
 
 
 def mode_02_sigterm_ignored(scene: Scene, losses: Sequence[Loss]) -> Cause | None:
@@ -184,7 +201,10 @@ def mode_04_in_flight_dropped(scene: Scene, losses: Sequence[Loss]) -> Cause | N
     before = sum(1 for x in losses if began(x.attempt) <= x.ending.sigterm.end)
     pinned = [a for a in attempts if on_reused(a)]
     others = []
-    if pinned:
+    behind = scene.header.route == "ingress"
+    if behind:
+        others.append((6, "which connections the ingress had kept open to the pod cannot be seen from here"))
+    elif pinned:
         others.append(
             (
                 6,
@@ -203,7 +223,7 @@ def mode_04_in_flight_dropped(scene: Scene, losses: Sequence[Loss]) -> Cause | N
             *pod_lines(scene, endings),
             *probe_lines(scene, attempts),
         ],
-        confidence="high" if _all_seen(endings) and len(pinned) < len(attempts) else "medium",
+        confidence="high" if _all_seen(endings) and len(pinned) < len(attempts) and not behind else "medium",
         competing=others,
         advice=(
             "On SIGTERM stop accepting, finish what is under way, answer with `Connection: close`, close idle"

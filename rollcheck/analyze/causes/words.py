@@ -30,6 +30,7 @@ NAMES = {
     20: "rollout stuck",
     27: "out of memory",
     28: "target saturated",
+    34: "new connections sent to a pod long gone",
     35: "accepted but never read",
     40: "the load generator or its path",
 }

@@ -119,6 +119,22 @@ def test_a_late_connect_from_another_port_has_nothing_to_do_with_the_first_ones(
     assert modes(story) == {1: 1, -1: 1}
 
 
+def test_late_connects_of_unknown_port_are_told_as_an_inference():
+    story = exits_at_once().lose(Lane.FRESH, 13.2, 13.6, CONNECT, Outcome.TIMEOUT, took=3.0)
+    found = cause(story.fail(Lane.FRESH, 31.0, CONNECT, Outcome.UNREACHABLE, took=1.0), 1)
+
+    assert found.attempts == 9
+    assert "inferred to be stale entries" in " ".join(found.evidence)
+    assert 34 in dict(found.competing)
+
+
+def test_more_late_connects_of_unknown_port_than_entries_were_left_are_not_taken():
+    story = exits_at_once().fail(Lane.FRESH, 13.3, CONNECT, Outcome.TIMEOUT, took=3.0)
+    story.lose(Lane.FRESH, 31.0, 31.3, CONNECT, Outcome.UNREACHABLE, took=1.0)
+
+    assert modes(story) == {1: 1, -1: 6}
+
+
 def test_an_exit_that_the_watch_did_not_see_leaves_the_cause_less_sure():
     story = rollout().delete("old-1", at=13.0, exit_after=None).change("old-1", gone=13.4)
 
@@ -131,6 +147,16 @@ def test_five_hundreds_of_a_named_pod_that_is_terminating_are_its_early_end():
     )
 
     assert modes(story) == {1: 1}
+
+
+def test_a_pod_that_stops_accepting_at_sigterm_and_lives_on_is_named_not_the_one_that_exits_meanwhile():
+    story = lingers(code=0).new_pod("new-2", created=13.1, ready=15.0)
+    story.delete("old-2", at=15.9, exit_after=8.0, endpoint_after=1.0).lose(Lane.FRESH, 16.2, 17.0)
+    found = cause(story, 1)
+
+    assert any(line.startswith("pod old-2:") for line in found.evidence)
+    assert not any(line.startswith("pod old-1:") for line in found.evidence)
+    assert found.confidence == "medium"
 
 
 # 4 and 6

@@ -85,6 +85,14 @@ def test_through_an_ingress_a_connection_names_no_pod():
     assert modes(story) == {1: 1}
 
 
+def test_behind_an_ingress_it_is_not_claimed_to_know_which_connection_was_cut():
+    story = after_prestop().fail(Lane.REUSED, 21.1, AWAIT, Outcome.BAD_STATUS, took=0.05, status=502)
+    found = cause(story, 4)
+
+    assert found.confidence == "medium"
+    assert "cannot be seen" in dict(found.competing)[6]
+
+
 def test_the_most_attempts_come_first():
     story = base().delete("old-1", at=13.0, exit_after=0.2, code=143).lose(Lane.FRESH, 13.2, 13.6)
     story.lose(Lane.FRESH, 25.0, 45.0, AWAIT, Outcome.BAD_STATUS, status=500, every=4)
