@@ -7,7 +7,8 @@ placed by their start: a connect time-out ends seconds after the window in which
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left, bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -34,11 +35,14 @@ def lane_spacing_ns(timeline: Timeline, lane: Lane) -> int:
 def find_outages(timeline: Timeline) -> tuple[Outage, ...]:
     """Every outage of every lane, by start. An outage that lets some attempts through is not `full`."""
     found: list[Outage] = []
+    answered = _answered(timeline)
     for lane in Lane:
         lost = [a for a in timeline.failures if a.lane is lane]
         spacing = lane_spacing_ns(timeline, lane)
         blind = [i for i in timeline.intervals if i.lane is lane and i.unlisted]
-        found += [_outage(timeline, lane, group, spacing, blind) for group in _groups(lost, spacing, blind)]
+        planned = any(plan.lane == lane and plan.share > 0 for plan in timeline.document.header.lanes)
+        groups = _groups(lost, spacing, blind)
+        found += [_outage(lane, group, spacing, blind, answered[lane], planned=planned) for group in groups]
     return tuple(sorted(found, key=lambda o: (o.window.start, o.lane)))
 
 
@@ -59,39 +63,53 @@ def _continues(before: Attempt, after: Attempt, spacing: int, blind: Sequence[In
     return any(i.start_ns <= began(after) and began(before) < i.end_ns for i in blind)
 
 
+def _answered(timeline: Timeline) -> dict[Lane, list[Instant]]:
+    """Lane → the starts of answered attempts that are known one by one, in order."""
+    starts: dict[Lane, list[Instant]] = defaultdict(list)
+    for tally in timeline.tallies:
+        starts[tally.lane] += (tally.first_sent_ns, tally.last_sent_ns)
+    for known in starts.values():
+        known.sort()
+    return starts
+
+
 def _outage(
-    timeline: Timeline, lane: Lane, group: Sequence[Attempt], spacing: int, blind: Sequence[Interval]
+    lane: Lane,
+    group: Sequence[Attempt],
+    spacing: int,
+    blind: Sequence[Interval],
+    answered: Sequence[Instant],
+    *,
+    planned: bool,
 ) -> Outage:
     window = Window(start=began(group[0]), end=began(group[-1]))
-    planned = round(window.length / spacing) + 1
+    due = round(window.length / spacing) + 1
     gaps = (began(b) - began(a) for a, b in pairwise(group))
     hidden = [i for i in blind if i.start_ns <= window.end and window.start < i.end_ns]
     full = not hidden and max(gaps, default=0) < UNEVEN * spacing
-    known = not hidden and any(plan.lane == lane and plan.share > 0 for plan in timeline.document.header.lanes)
+    known = planned and not hidden
     return Outage(
         lane=lane,
         window=window,
-        bound=_bound(timeline, lane, window, spacing, hidden),
+        bound=_bound(window, spacing, hidden, answered),
         attempts=len(group),
-        total=(len(group) if full else max(planned, len(group))) if known else None,
+        total=(len(group) if full else max(due, len(group))) if known else None,
         full=full,
         by_outcome=dict(sorted(Counter(outcome_name(a) for a in group).items())),
         pods=tuple(sorted({a.pod for a in group if a.pod})),
     )
 
 
-def _bound(timeline: Timeline, lane: Lane, window: Window, spacing: int, hidden: Sequence[Interval]) -> Window:
+def _bound(window: Window, spacing: int, hidden: Sequence[Interval], answered: Sequence[Instant]) -> Window:
     """From the last answered arrival before to the first after: known instants where a tally has one, else paced."""
     start = min([window.start, *(i.start_ns for i in hidden)]) - UNEVEN * spacing
     end = max([window.end, *(i.end_ns for i in hidden)]) + UNEVEN * spacing
-    answered: list[Instant] = []
-    for tally in timeline.tallies:
-        if tally.lane is lane:
-            answered += (tally.first_sent_ns, tally.last_sent_ns)
-    return Window(
-        start=max([start, *(at for at in answered if at < window.start)]),
-        end=min([end, *(at for at in answered if at > window.end)]),
-    )
+    before, after = bisect_left(answered, window.start), bisect_right(answered, window.end)
+    if before:
+        start = max(start, answered[before - 1])
+    if after < len(answered):
+        end = min(end, answered[after])
+    return Window(start=start, end=end)
 
 
 def longest_and_number(outages: Sequence[Outage]) -> tuple[int, float]:

@@ -15,6 +15,8 @@ In this order, the first that holds:
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +27,8 @@ from rollcheck.analyze.model import BaselineReport, Cause, Outage, PodLife, Time
 from rollcheck.analyze.obstacles import cluster_changed, incomplete, unproven
 from rollcheck.analyze.outages import longest_and_number
 from rollcheck.analyze.words import number
+from rollcheck.facts.attempts import Lane
+from rollcheck.facts.clock import Instant
 
 EXIT_GRACEFUL, EXIT_NOT_GRACEFUL, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED = 0, 1, 3, 130
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -162,10 +166,13 @@ def _headline(evidence: Evidence, lost: bool) -> str:
 
 def _of(evidence: Evidence) -> list[Outage]:
     """The outages that hold a loss which stands."""
+    starts: dict[Lane, list[Instant]] = defaultdict(list)
+    for attempt in evidence.losses.standing:
+        starts[attempt.lane].append(began(attempt))
     return [
         o
         for o in evidence.outages
-        if any(a.lane is o.lane and o.window.start <= began(a) <= o.window.end for a in evidence.losses.standing)
+        if bisect_left(starts[o.lane], o.window.start) < bisect_right(starts[o.lane], o.window.end)
     ]
 
 
