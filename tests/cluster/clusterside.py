@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import subprocess
+import time
+import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +20,20 @@ def run(*argv: str, stdin: str | None = None) -> str:
     done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}: {done.stderr.strip()}"
     return done.stdout
+
+
+def wait_answers(url: str, seconds: float = 60) -> None:
+    """Wait until it answered 200 ten times in a row: Ready pods need not listen, and proxies learn of them late."""
+    deadline, row = time.monotonic() + seconds, 0
+    while row < 10:
+        assert time.monotonic() < deadline, f"{url} did not come to answer within {seconds:g} s"
+        row += 1
+        try:
+            with contextlib.closing(urllib.request.urlopen(url, timeout=2)) as answer:
+                answer.read()
+        except OSError:
+            row = 0
+            time.sleep(0.2)
 
 
 @dataclass(frozen=True)

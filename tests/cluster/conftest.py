@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from blackbox import Ended, rollcheck
-from clusterside import Cluster, Namespace
+from clusterside import Cluster, Namespace, wait_answers
 from workloads import Workload
 
 HERE = Path(__file__).parent
@@ -79,11 +79,11 @@ def tell(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         made.append(ns)
         # Two Ingresses with one host share its traffic, and a namespace takes a while to go: a host for each story.
         ns.apply(workload.objects(cluster.image, cluster.ingress_class, host=f"{ns.name}.example.test"))
+        url = ns.node_port_url(workload.name)
         if workload.replicas and ready:
             ns.wait_available(workload.name)
-        return Story(
-            ns=ns, workload=workload, folder=tmp_path_factory.mktemp("runs"), url=ns.node_port_url(workload.name)
-        )
+            wait_answers(url)
+        return Story(ns=ns, workload=workload, folder=tmp_path_factory.mktemp("runs"), url=url)
 
     yield tell
     for ns in made:

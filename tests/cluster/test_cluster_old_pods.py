@@ -99,12 +99,19 @@ def test_the_fix_that_is_printed_for_an_exit_at_once_saves_new_connections(at_on
     at_once.ns.wait_available("web")
     fixed = at_once.rollcheck()
 
-    assert not fixed.lost("fresh"), fixed
+    lost, resets = fixed.lost("fresh"), fixed.lost("reused")["await/reset"]
+    assert lost.pop("connect/timeout", 0) <= resets, fixed  # as in the test of a preStop hook below
+    assert not lost, fixed
     assert 1 not in fixed.modes, fixed
 
 
 def test_with_a_prestop_no_new_connection_is_lost(prestop_run):
-    assert not prestop_run.lost("fresh"), prestop_run
+    """But for one kind: after a kept-alive connection was reset, the node's connection tracking sends a new one from
+    its source port to the dead pod for ten seconds, so each reset can cost one connection time-out."""
+    lost, resets = prestop_run.lost("fresh"), prestop_run.lost("reused")["await/reset"]
+
+    assert lost.pop("connect/timeout", 0) <= resets, prestop_run
+    assert not lost, prestop_run
     assert_sums(prestop_run)
 
 
