@@ -22,14 +22,20 @@ def run(*argv: str, stdin: str | None = None) -> str:
     return done.stdout
 
 
-def wait_answers(url: str, seconds: float = 60) -> None:
-    """Wait until it answered 200 ten times in a row: Ready pods need not listen, and proxies learn of them late."""
+def wait_answers(url: str, host: str = "", seconds: float = 60) -> None:
+    """Wait until it answered 200 ten times in a row: Ready pods need not listen, and proxies learn of them late.
+
+    Args:
+        url: what to ask; host: what to send as `Host` instead of the URL's own.
+        seconds: how long to try before the test fails.
+    """
+    request = urllib.request.Request(url, headers={"Host": host} if host else {})
     deadline, row = time.monotonic() + seconds, 0
     while row < 10:
         assert time.monotonic() < deadline, f"{url} did not come to answer within {seconds:g} s"
         row += 1
         try:
-            with contextlib.closing(urllib.request.urlopen(url, timeout=2)) as answer:
+            with contextlib.closing(urllib.request.urlopen(request, timeout=2)) as answer:
                 answer.read()
         except OSError:
             row = 0
@@ -118,6 +124,15 @@ class Namespace:
         """The URL of the Service's first NodePort."""
         port = self.get("service", service)["spec"]["ports"][0]["nodePort"]
         return f"http://{self.cluster.node_address()}:{port}/"
+
+    def wait_ingress(self, name: str, seconds: float = 60) -> None:
+        """Wait until the Ingress has an address and its host answers there."""
+        deadline = time.monotonic() + seconds
+        while not (entries := self.get("ingress", name)["status"]["loadBalancer"].get("ingress")):
+            assert time.monotonic() < deadline, f"no controller gave Ingress {name} an address within {seconds:g} s"
+            time.sleep(0.5)
+        host = self.get("ingress", name)["spec"]["rules"][0]["host"]
+        wait_answers(f"http://{entries[0].get('ip') or entries[0]['hostname']}/", host)
 
     def delete(self) -> None:
         """Have it deleted, without waiting for that."""

@@ -83,6 +83,8 @@ def tell(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         if workload.replicas and ready:
             ns.wait_available(workload.name)
             wait_answers(url)
+            if workload.ingress:
+                ns.wait_ingress(workload.name)
         return Story(ns=ns, workload=workload, folder=tmp_path_factory.mktemp("runs"), url=url)
 
     yield tell

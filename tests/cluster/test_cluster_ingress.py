@@ -24,6 +24,7 @@ def test_an_exit_at_once_shows_as_502_and_is_named_as_what_it_is(tell: Tell):
     run = tell(Workload(env=EXITS_AT_ONCE, ingress=True)).rollcheck()
 
     assert run.code == NOT_GRACEFUL, run
+    assert run.result["target"]["route"] == "ingress", run
     assert run.modes[0] == 1, run
     assert run.lost()["await/bad_status 502"] + run.lost()["body/bad_status 502"] > 0, run
     assert_sums(run)
@@ -42,5 +43,6 @@ def test_an_ingress_without_any_backend_is_an_outage_by_the_strategy_whatever_it
     run = tell(Workload(env=gap, replicas=1, rolling=(0, 1), ingress=True)).rollcheck()
 
     assert run.code == NOT_GRACEFUL, run
+    assert run.result["target"]["route"] == "ingress", run
     assert run.modes[0] == 11, run
     assert_sums(run)

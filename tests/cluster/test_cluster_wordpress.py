@@ -33,6 +33,7 @@ def blog(cluster: Cluster) -> Iterator[Namespace]:
         [INSTALL, ns.name], env={**os.environ, **images, **settings}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    ns.wait_ingress("wordpress")
     yield ns
     ns.delete()
 
@@ -82,7 +83,7 @@ def test_with_the_fix_that_is_printed_the_next_restart_is_graceful(stock_run, bl
 
 
 def test_a_rate_that_it_cannot_serve_is_not_a_lost_rollout(blog, tmp_path):
-    run = check(blog, tmp_path / "run", "--qps", "150", "--timeout", "1s", "--baseline", "5s", "--tail", "2s")
+    run = check(blog, tmp_path / "run", "--qps", "60", "--timeout", "2s", "--baseline", "5s", "--tail", "2s")
 
     assert run.code == INCONCLUSIVE, run
     assert run.result["baseline"]["attempts"]["failed"] > 0, run
