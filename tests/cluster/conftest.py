@@ -21,7 +21,7 @@ from clusterside import Cluster, Namespace, wait_answers
 from workloads import Workload
 
 HERE = Path(__file__).parent
-QUICK = ("--baseline", "4s", "--tail", "4s")
+QUICK = ("--baseline", "3s", "--tail", "3s")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

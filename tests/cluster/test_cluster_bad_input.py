@@ -107,7 +107,7 @@ def test_a_service_account_without_rights_is_a_403(unchanged, kubeconfig, write)
     run = unchanged.rollcheck("--kubeconfig", write(as_token(kubeconfig, token)))
 
     assert run.code == CLUSTER_FAILURE, run
-    assert_one_sentence(run, "web")
+    assert_one_sentence(run, "deployments", unchanged.ns.name)
 
 
 def test_a_service_account_that_may_only_look_is_told_what_it_lacks_before_anything_starts(

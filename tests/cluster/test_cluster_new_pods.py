@@ -28,7 +28,7 @@ def test_an_image_that_does_not_exist_is_never_called_graceful(tell: Tell):
 
     run = story.rollcheck(
         "--rollout-timeout",
-        "25s",
+        "20s",
         command=("kubectl", "-n", story.ns.name, "set", "image", "deployment/web", "app=rollcheck.test/nope:1"),
     )
 
