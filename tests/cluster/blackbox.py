@@ -96,7 +96,7 @@ class Ended:
 
 
 def is_loss(phase_and_outcome: str) -> bool:
-    """Whether a key of `by_outcome` ("ok", "await/bad_status 502") counts attempts that were sent but did not end well."""
+    """Whether a key of `by_outcome` ("ok", "await/bad_status 502") counts attempts that were sent and ended badly."""
     outcome = phase_and_outcome.rpartition("/")[2].split()[0]
     return outcome not in ("ok", "dropped", "abandoned")
 
