@@ -1,0 +1,181 @@
+"""What must hold before anything is replaced: rights, a fit workload, a URL that answers well N times in a row.
+
+Nothing here changes the cluster, and nothing is written to disk: whatever fails is one sentence and an exit code.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rollcheck.errors import ClusterDenied, TargetUnreachable, UsageError
+from rollcheck.facts.cluster import PodSeen, ServiceSeen, WorkloadSeen
+from rollcheck.kube import discover, permissions, rollout
+from rollcheck.kube.discover import Candidate
+from rollcheck.load.ask import Answer, ask
+from rollcheck.load.plan import LoadPlan, Target, parse_target
+
+if TYPE_CHECKING:
+    from rollcheck.kube.api import Api
+
+LIKELY_POD_HEADERS = ("x-pod-name", "x-pod", "x-hostname", "x-served-by", "x-backend-server", "hostname")
+"""Asked for first when several headers carry a pod's name; any header that does will serve."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What preflight found.
+
+    Attributes:
+        load: the plan of the load, with its target and the header that names the pod filled in.
+        missing: rights that the run can do without, as sentences.
+    """
+
+    workload: WorkloadSeen
+    services: tuple[ServiceSeen, ...]
+    pods: tuple[PodSeen, ...]
+    load: LoadPlan
+    route: str
+    service: str
+    missing: tuple[str, ...]
+
+
+Say = Callable[[str], None]
+"""Tells the person who waits what is being done."""
+
+
+async def check_rights(api: Api, namespace: str, *, restart: bool) -> tuple[str, ...]:
+    """The rights that the run lacks but can do without, as sentences.
+
+    Raises:
+        ClusterDenied: one is missing that it cannot do without.
+    """
+    missing = await permissions.missing_rights(api, namespace, restart=restart)
+    needed = [right for right in missing if right.required]
+    if needed:
+        words = "; ".join(f"{right.verb} {right.resource} ({right.why})" for right in needed)
+        raise ClusterDenied(
+            f"{api.access.user or 'this user'} may not do what the run needs in namespace {namespace!r}: {words}. "
+            "Ask for a Role with these rights, or choose another --context"
+        )
+    return tuple(f"no right to {right.verb} {right.resource}: {right.why}" for right in missing)
+
+
+async def find_route(
+    api: Api, workload: WorkloadSeen, plan: LoadPlan, url: str
+) -> tuple[Candidate, tuple[ServiceSeen, ...]]:
+    """The URL that answers, and the Services that select the workload.
+
+    Raises:
+        TargetUnreachable: none answers; the message lists what was tried and why each failed.
+        UsageError: `url` is no URL.
+    """
+    services = tuple(await discover.find_services(api, workload))
+
+    async def reason_not(candidate: Candidate) -> str:
+        answer = await ask_once(replace(plan, target=target_of(candidate)))
+        return "" if answer.ok else describe(answer)
+
+    if url:
+        parse_target(url)
+        candidates = [Candidate(url=url, connect_host="", host_header="", kind="url", service="", description="--url")]
+    else:
+        candidates = list(await discover.find_candidates(api, workload, list(services)))
+    return await discover.choose_route(candidates, reason_not), services
+
+
+def target_of(candidate: Candidate) -> Target:
+    """Where to send, and what to call it."""
+    return parse_target(candidate.url, connect_host=candidate.connect_host, host_header=candidate.host_header)
+
+
+async def ask_once(plan: LoadPlan) -> Answer:
+    """One request of the plan on a connection of its own."""
+    return await ask(
+        plan.target,
+        method=plan.method,
+        headers=plan.headers,
+        body=plan.body,
+        expectation=plan.expectation,
+        timeout_s=plan.timeout_s,
+        verify_tls=plan.verify_tls,
+        ca_file=plan.ca_file,
+    )
+
+
+def describe(answer: Answer) -> str:
+    """Why an answer was not good, in a few words."""
+    if answer.status:
+        return f"{answer.outcome.value.replace('_', ' ')} ({answer.status})"
+    words = answer.outcome.value.replace("_", " ")
+    return f"{words} at {answer.phase.value}" + (f": {answer.detail}" if answer.detail else "")
+
+
+async def good_answers(plan: LoadPlan, wanted: int) -> list[Answer]:
+    """`wanted` good answers in a row, asked for one after the other.
+
+    Raises:
+        TargetUnreachable: after 3 x `wanted` questions there was still no such row.
+    """
+    row: list[Answer] = []
+    last_bad = ""
+    for _ in range(3 * wanted):
+        answer = await ask_once(plan)
+        if answer.ok:
+            row.append(answer)
+            if len(row) == wanted:
+                return row
+        else:
+            row, last_bad = [], describe(answer)
+    raise TargetUnreachable(
+        f"{plan.target.url} did not give {wanted} good answers in a row before anything was replaced; "
+        f"the last bad one: {last_bad}. See to it first, or say what is good with --expect-status and --expect-body"
+    )
+
+
+def header_that_names_pods(answers: list[Answer], pods: tuple[PodSeen, ...]) -> str:
+    """The response header whose value is the name of one of the pods, empty when there is none."""
+    names = {pod.name for pod in pods}
+    seen = Counter(name.lower() for answer in answers for name, value in answer.headers if value in names)
+    for name in LIKELY_POD_HEADERS:
+        if seen[name]:
+            return name
+    return seen.most_common(1)[0][0] if seen else ""
+
+
+async def prepare(
+    api: Api, *, deploy: str, namespace: str, url: str, restart: bool, load: LoadPlan, row: int, say: Say
+) -> Ready:
+    """Everything that must hold before the load begins.
+
+    Args:
+        load: the plan; its target is a placeholder until a route is found.
+        row: how many good answers in a row are wanted.
+
+    Raises:
+        RollcheckError: whatever does not hold, as one sentence; nothing was changed.
+    """
+    say(f"checking rights in namespace {namespace}")
+    missing = await check_rights(api, namespace, restart=restart)
+    workload = await discover.find_workload(api, namespace, deploy)
+    pods = tuple(await discover.find_pods(api, workload))
+    if problem := rollout.problems_before(workload, pods):
+        raise UsageError(f"deployment {deploy!r} in namespace {namespace!r} {problem}")
+    say(f"looking for a URL of deployment/{deploy}")
+    route, services = await find_route(api, workload, load, url)
+    load = replace(load, target=target_of(route))
+    say(f"asking {load.target.url} for {row} good answers in a row ({route.description})")
+    answers = await good_answers(load, row)
+    if not load.pod_header:
+        load = replace(load, pod_header=header_that_names_pods(answers, pods))
+    return Ready(
+        workload=workload,
+        services=services,
+        pods=pods,
+        load=load,
+        route=route.kind,
+        service=route.service,
+        missing=missing,
+    )

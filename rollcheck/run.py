@@ -1,0 +1,253 @@
+"""The composition root of `rollcheck run`: a plan in, a sealed document out.
+
+One trio nursery holds the load, the watches, the flusher and the conductor that walks through the stages: baseline →
+replacement → tail. Whatever ends the run early (Ctrl-C, SIGTERM, a full disk, a cluster that went away) ends the load
+first and seals what there is, so that a report can always be written.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import trio
+
+from rollcheck import __version__
+from rollcheck.conductor import Conductor, Reporter
+from rollcheck.errors import RollcheckError
+from rollcheck.facts.actions import Note
+from rollcheck.facts.attempts import Lane, Stage
+from rollcheck.facts.clock import ClockAnchor
+from rollcheck.facts.document import Document, Header, LanePlan
+from rollcheck.kube.access import load_access
+from rollcheck.kube.api import Api
+from rollcheck.kube.command import check_command
+from rollcheck.kube.observer import Observer
+from rollcheck.load.engine import Engine
+from rollcheck.load.plan import LoadPlan
+from rollcheck.preflight import Ready, prepare
+from rollcheck.record import FACTS, Recorder
+
+FLUSH_S = 0.2
+"""How often pending lines are handed to the kernel: what a kill -9 can lose at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """What the person asked for; durations in seconds.
+
+    Attributes:
+        load: the load, with a placeholder as target until preflight has found one.
+        command: the user's own deploy; empty for a restart.
+        row: good answers in a row wanted before the load begins.
+        out: where the report goes; None for reports/NAME-TIMESTAMP.
+    """
+
+    deploy: str
+    load: LoadPlan
+    kubeconfig: str = ""
+    context: str = ""
+    namespace: str = ""
+    url: str = ""
+    command: tuple[str, ...] = ()
+    baseline_s: float = 10.0
+    tail_s: float = 10.0
+    rollout_timeout_s: float = 300.0
+    row: int = 10
+    out: Path | None = None
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A run that came to its end, or to an early one.
+
+    Attributes:
+        folder: where the document lies.
+        interrupted: the signal that cut it short, empty when none did.
+        failure: the error of ours or of the cluster that cut it short, None when none did.
+    """
+
+    document: Document
+    folder: Path
+    interrupted: str = ""
+    failure: RollcheckError | None = None
+
+
+def lanes_of(qps: float, connections: int, fresh_share: float) -> tuple[LanePlan, ...]:
+    """The two lanes of a run: kept connections, and a new connection for each request.
+
+    The reused lane holds no more connections than it sends requests a second, so that each is used about once a second
+    and a server's keep-alive timeout (five seconds are usual, two occur) does not close them under us.
+    """
+    lanes = []
+    if fresh_share < 1:
+        usable = max(1, round(qps * (1 - fresh_share)))
+        lanes.append(LanePlan(lane=Lane.REUSED, share=1 - fresh_share, connections=min(connections, usable)))
+    if fresh_share > 0:
+        lanes.append(LanePlan(lane=Lane.FRESH, share=fresh_share, connections=0))
+    return tuple(lanes)
+
+
+def execute(plan: RunPlan, reporter: Reporter, confirm: Callable[[str, str], None]) -> Finished:
+    """Run the plan to its end.
+
+    Args:
+        reporter: is told what happens, on the way.
+        confirm: called with the context and the namespace before anything begins; raises when the person says no.
+
+    Raises:
+        RollcheckError: before anything was changed or written.
+    """
+    return trio.run(_execute, plan, reporter, confirm)
+
+
+async def _execute(plan: RunPlan, reporter: Reporter, confirm: Callable[[str, str], None]) -> Finished:
+    if plan.command:
+        check_command(list(plan.command))
+    access = await trio.to_thread.run_sync(
+        lambda: load_access(kubeconfig=plan.kubeconfig, context=plan.context, namespace=plan.namespace)
+    )
+    confirm(access.context, access.namespace)
+    async with Api(access) as api:
+        server = await api.version()
+        ready = await prepare(
+            api,
+            deploy=plan.deploy,
+            namespace=access.namespace,
+            url=plan.url,
+            restart=not plan.command,
+            load=plan.load,
+            row=plan.row,
+            say=reporter.say,
+        )
+        await api.warm_up()
+        header = _header(plan, ready, server, access.context, access.namespace)
+        folder = plan.out or Path("reports") / header.run_id
+        with Recorder(folder / FACTS, header) as recorder:
+            return await _Run(plan, api, ready, recorder, reporter).go()
+
+
+def _header(plan: RunPlan, ready: Ready, server: str, context: str, namespace: str) -> Header:
+    anchor = ClockAnchor(monotonic_ns=time.monotonic_ns(), wall_ns=time.time_ns())
+    stamp = datetime.fromtimestamp(anchor.wall_ns / 1e9).astimezone().strftime("%Y%m%dT%H%M%S")
+    return Header(
+        run_id=f"{plan.deploy}-{stamp}-{secrets.token_hex(2)}",
+        anchor=anchor,
+        versions={"rollcheck": __version__, "python": platform.python_version(), "kubernetes": server},
+        workload=f"deployment/{plan.deploy}",
+        namespace=namespace,
+        context=context,
+        url=ready.load.target.url,
+        route=ready.route,
+        service=ready.service,
+        method=ready.load.method,
+        qps=ready.load.qps,
+        timeout_s=ready.load.timeout_s,
+        lanes=ready.load.lanes,
+        expect=ready.load.expectation.describe(),
+        trigger=" ".join(plan.command) if plan.command else "restart",
+        options=plan.options,
+        interval_s=ready.load.interval_s,
+        pod_header=ready.load.pod_header,
+    )
+
+
+class _Run:
+    """One run under way: the parts, and how they end together."""
+
+    def __init__(self, plan: RunPlan, api: Api, ready: Ready, recorder: Recorder, reporter: Reporter) -> None:
+        self.plan = plan
+        self.ready = ready
+        self.recorder = recorder
+        self.engine = Engine(ready.load, recorder.append, stage=Stage.BASELINE)
+        self.observer = Observer(api, ready.workload, list(ready.services), recorder.append, on_life=self.engine.cut)
+        self.conductor = Conductor(
+            api=api,
+            workload=ready.workload,
+            engine=self.engine,
+            observer=self.observer,
+            sink=recorder.append,
+            reporter=reporter,
+            command=plan.command,
+            environ={"KUBECONFIG": plan.kubeconfig} if plan.kubeconfig else {},
+            baseline_s=plan.baseline_s,
+            tail_s=plan.tail_s,
+            rollout_timeout_s=plan.rollout_timeout_s,
+        )
+        self.interrupted = ""
+        self.failure: RollcheckError | None = None
+
+    async def go(self) -> Finished:
+        """Everything from the first arrival to the seal."""
+        for service in self.ready.services:
+            self.recorder.append(service)
+        for sentence in self.ready.missing:
+            self.recorder.append(Note(at_ns=time.monotonic_ns(), topic="permission", text=sentence))
+        try:
+            await self._collect()
+        except BaseExceptionGroup as group:
+            self.failure = _ours(group)
+            self._note("cluster", str(self.failure))
+        if self.recorder.failure is not None:
+            self.failure = self.recorder.failure
+        self._seal()
+        return Finished(
+            document=self.recorder.document(),
+            folder=self.recorder.path.parent,
+            interrupted=self.interrupted,
+            failure=self.failure,
+        )
+
+    async def _collect(self) -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as watchers:
+                watchers.start_soon(self._heed, signals, watchers.cancel_scope)
+                watchers.start_soon(self._flush, watchers.cancel_scope)
+                await watchers.start(self.observer.run)
+                async with trio.open_nursery() as load:
+                    load.start_soon(self.engine.run)
+                    await self.conductor.conduct()
+                    self.engine.stop()
+                watchers.cancel_scope.cancel()
+
+    async def _heed(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+        async for number in signals:
+            self.interrupted = signal.Signals(number).name
+            self._note("interrupt", f"the run was interrupted by {self.interrupted}")
+            self.engine.abandon()
+            scope.cancel()
+
+    async def _flush(self, scope: trio.CancelScope) -> None:
+        while True:
+            await trio.sleep(FLUSH_S)
+            self.recorder.flush()
+            if self.recorder.failure is not None:
+                scope.cancel()
+
+    def _note(self, topic: str, text: str) -> None:
+        self.recorder.append(Note(at_ns=time.monotonic_ns(), topic=topic, text=text, fatal=True))
+
+    def _seal(self) -> None:
+        interrupted = self.interrupted or (str(self.failure) if self.failure else "")
+        self.recorder.finish(
+            self.recorder.next_seal(time.monotonic_ns(), interrupted, dict(self.engine.scheduled), self.engine.probes)
+        )
+
+
+def _ours(group: BaseExceptionGroup[BaseException]) -> RollcheckError:
+    """The error of ours or of the cluster inside a nursery's group; anything else is a defect and goes on up."""
+    ours, others = group.split(RollcheckError)
+    if ours is None or others is not None:
+        raise group
+    leaf: BaseException = ours
+    while isinstance(leaf, BaseExceptionGroup):
+        leaf = leaf.exceptions[0]
+    assert isinstance(leaf, RollcheckError)
+    return leaf
