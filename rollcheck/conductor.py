@@ -53,7 +53,7 @@ class Reporter(Protocol):
 
 
 class Conductor:
-    """Takes one run through its stages; `conduct` returns when the tail is over, or when going on would prove nothing."""
+    """Takes one run through its stages; `conduct` returns after the tail, or when going on would prove nothing."""
 
     def __init__(
         self,
