@@ -1,0 +1,88 @@
+"""The command line as a process: what it prints where, and with which exit code it ends."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rollcheck.cli.durations import parse_duration
+from rollcheck.errors import UsageError
+from rollcheck.run import lanes_of
+
+
+def rollcheck(*arguments: str, **kw) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rollcheck", *arguments], capture_output=True, text=True, timeout=60, check=False, **kw
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("10s", 10), ("1m30s", 90), ("500ms", 0.5), ("1.5h", 5400), ("10", 10), ("0", 0), ("1d2h", 93600), ("5µs", 5e-6)],
+)
+def test_durations_are_read_as_go_writes_them_and_as_bare_seconds(text, seconds):
+    assert parse_duration(text, "--tail") == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "ten", "10 s", "-1s", "1s2", "s", "nan", "inf", "1e9"])
+def test_what_is_no_duration_is_refused_with_the_name_of_the_option(text):
+    with pytest.raises(UsageError, match="--tail"):
+        parse_duration(text, "--tail")
+
+
+def test_a_lane_keeps_no_more_connections_than_it_sends_requests_a_second():
+    reused, fresh = lanes_of(8, 16, 0.5)
+
+    assert (reused.lane, reused.connections) == ("reused", 4)
+    assert (fresh.lane, fresh.connections) == ("fresh", 0)
+
+
+@pytest.mark.parametrize(("share", "lanes"), [(0.0, ["reused"]), (1.0, ["fresh"]), (0.3, ["reused", "fresh"])])
+def test_a_share_of_nothing_has_no_lane(share, lanes):
+    assert [lane.lane for lane in lanes_of(100, 16, share)] == lanes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run"], "--deploy"),
+        (["run", "--deploy", "web", "--tail", "soon"], "--tail"),
+        (["run", "--deploy", "web", "--fresh-share", "2"], "--fresh-share"),
+        (["run", "--deploy", "web", "-o", "xml"], "text or json"),
+        (["run", "--deploy", "web", "--header", "no colon"], "header"),
+        (["run", "--deploy", "web", "--body", "@/no/such/file"], "--body"),
+        (["run", "--deploy", "web", "--", "no-such-command-anywhere"], "no-such-command-anywhere"),
+        (["report", "/no/such/folder"], "rollcheck run"),
+    ],
+)
+def test_a_bad_call_is_one_sentence_on_stderr_and_exit_code_2(arguments, says):
+    ended = rollcheck(*arguments)
+
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert says.lower() in ended.stderr.lower()
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path):
+    ended = rollcheck("run", "--deploy", "web", "--kubeconfig", str(tmp_path / "absent"))
+
+    assert ended.returncode == 2
+    assert "absent" in ended.stderr
+
+
+def test_an_out_folder_that_holds_a_run_is_left_alone(tmp_path):
+    (tmp_path / "facts.jsonl").write_text("precious")
+
+    ended = rollcheck("run", "--deploy", "web", "--out", str(tmp_path))
+
+    assert ended.returncode == 2
+    assert (tmp_path / "facts.jsonl").read_text() == "precious"
+
+
+def test_the_version_is_printed():
+    assert rollcheck("--version").stdout.startswith("rollcheck 0.")
+
+
+def test_help_of_run_shows_examples():
+    assert "helm upgrade" in rollcheck("run", "--help").stdout
