@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install lint test cluster-test requirements schema clean
+.PHONY: install lint test cluster-test requirements clean
 
 install: $(STAMP)
 

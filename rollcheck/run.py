@@ -29,6 +29,7 @@ from rollcheck.kube.access import load_access
 from rollcheck.kube.api import Api
 from rollcheck.kube.command import check_command
 from rollcheck.kube.observer import Observer
+from rollcheck.kube.tasks import one_error
 from rollcheck.load.engine import Engine
 from rollcheck.load.plan import LoadPlan
 from rollcheck.preflight import Ready, prepare
@@ -191,10 +192,11 @@ class _Run:
         for sentence in self.ready.missing:
             self.recorder.append(Note(at_ns=time.monotonic_ns(), topic="permission", text=sentence))
         try:
-            await self._collect()
-        except BaseExceptionGroup as group:
-            self.failure = _ours(group)
-            self._note("cluster", str(self.failure))
+            with one_error():
+                await self._collect()
+        except RollcheckError as error:
+            self.failure = error
+            self._note("cluster", str(error))
         if self.recorder.failure is not None:
             self.failure = self.recorder.failure
         self._seal()
@@ -239,15 +241,3 @@ class _Run:
         self.recorder.finish(
             self.recorder.next_seal(time.monotonic_ns(), interrupted, dict(self.engine.scheduled), self.engine.probes)
         )
-
-
-def _ours(group: BaseExceptionGroup[BaseException]) -> RollcheckError:
-    """The error of ours or of the cluster inside a nursery's group; anything else is a defect and goes on up."""
-    ours, others = group.split(RollcheckError)
-    if ours is None or others is not None:
-        raise group
-    leaf: BaseException = ours
-    while isinstance(leaf, BaseExceptionGroup):
-        leaf = leaf.exceptions[0]
-    assert isinstance(leaf, RollcheckError)
-    return leaf
