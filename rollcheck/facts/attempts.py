@@ -90,7 +90,7 @@ class Attempt:
         use: whether it was the first request on that connection.
         connection_age_ns: age of the connection when the attempt was sent.
         requests_before: requests answered on this connection before this one.
-        local, peer: addresses as "ip:port", empty when not connected.
+        local, peer: addresses as "ip:port"; `peer` is empty when not connected, `local` only when no port was had.
         bytes_received: bytes of the answer that arrived.
         pod: name of the pod that answered, when the response says so, else the pod that this connection was last
             known to reach, else empty.

@@ -122,6 +122,21 @@ class Connection:
         begun = self.received > 0 and self.reader is not None and self.reader.head_done
         return Phase.BODY if begun else Phase.AWAIT
 
+    def read_local(self) -> str:
+        """Our end as "ip:port", also of a connection that never stood: the kernel chose the port at connect().
+
+        A node's connection tracking goes by that port, so a failure to connect is worth the system call, once; the
+        successes have it from `mark_connected`. Empty when no port could be had.
+        """
+        if not self.local:
+            try:
+                address = self.sock.getsockname()
+            except OSError:
+                return ""
+            if address[1]:
+                self.local = format_address(address)
+        return self.local
+
     def to_attempt(
         self, phase: Phase, outcome: Outcome, now: Instant, *, status: int = 0, detail: str = "", pod: str = ""
     ) -> Attempt:
@@ -146,7 +161,7 @@ class Connection:
             use=ConnectionUse.NEW if new else ConnectionUse.REUSED,
             connection_age_ns=0 if new else self.sent - self.opened,
             requests_before=self.requests,
-            local=self.local,
+            local=self.read_local(),
             peer=self.peer,
             bytes_received=self.received,
             pod=named,
