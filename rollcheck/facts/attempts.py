@@ -95,6 +95,7 @@ class Attempt:
         pod: name of the pod that answered, when the response says so, else the pod that this connection was last
             known to reach, else empty.
         pod_from: "response", "connection" or "".
+        worker: the process that sent it; slot is the place of its connection in its lane, −1 when it had none.
     """
 
     seq: int
@@ -119,6 +120,8 @@ class Attempt:
     bytes_received: int = 0
     pod: str = ""
     pod_from: str = ""
+    worker: int = 0
+    slot: int = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +136,7 @@ class Interval:
         unlisted: failed or not sent attempts beyond the bound on kept lines: counted, their details lost.
         response_hdr, service_hdr: HDR V2 blobs, base64, of microseconds from intended and from sent to ended.
             Empty when ok is 0.
+        failed_hdr: the same from sent to ended of the attempts that were sent and failed; recorded by `load` only.
         statuses: HTTP status (as text) → OK attempts that had it.
     """
 
@@ -146,7 +150,9 @@ class Interval:
     unlisted: int = 0
     response_hdr: str = ""
     service_hdr: str = ""
+    failed_hdr: str = ""
     statuses: dict[str, int]
+    worker: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

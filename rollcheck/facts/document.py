@@ -15,6 +15,7 @@ from rollcheck.facts.clock import ClockAnchor, Instant
 from rollcheck.facts.cluster import KubeEvent, PodSeen, ReplicaSetSeen, ServiceSeen, SliceSeen, WatchGap, WorkloadSeen
 from rollcheck.facts.connections import Connection
 from rollcheck.facts.health import HealthSample
+from rollcheck.facts.wiretotals import SlotTotals, WireTotals
 
 SCHEMA = "rollcheck.facts/1"
 
@@ -23,11 +24,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanePlan:
-    """What one lane was asked to do: its share of the arrivals (0 to 1), and how many connections it may hold."""
+    """What one lane was asked to do.
+
+    Attributes:
+        share: of the arrivals, 0 to 1.
+        connections: how many it may hold, 0 for as many as it takes.
+        min_idle_s: seconds that a connection rests before it is used again.
+        path: what is asked for instead of the target's own path, empty for that.
+    """
 
     lane: str
     share: float
     connections: int
+    min_idle_s: float = 0
+    path: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +58,9 @@ class Header:
         interval_s: nominal length of an `Interval`.
         pod_header: response header that names the pod, empty when there is none.
         sandbox: whether the cluster was rollcheck's own embedded one: no evidence about a real one.
+        kind: "run" or "load"; a load has no workload, namespace, context, service and trigger.
+        calls, duration_s: what a load was asked for, 0 when it was not; qps 0 means as fast as answers came.
+        workers: processes that put the load on.
     """
 
     schema: str = SCHEMA
@@ -70,6 +83,10 @@ class Header:
     interval_s: float = 1.0
     pod_header: str = ""
     sandbox: bool = False
+    kind: str = "run"
+    calls: int = 0
+    duration_s: float = 0
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +114,8 @@ Fact = (
     | PodTally
     | Connection
     | HealthSample
+    | SlotTotals
+    | WireTotals
     | StageMark
     | Action
     | CommandOutput

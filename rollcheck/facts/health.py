@@ -22,6 +22,9 @@ class HealthSample:
         stall_ns: longest time the event loop did not come round in this span.
         cpu_share: CPU seconds of this process per second, 0 to 1 (more with threads).
         open_files, file_limit: file descriptors now and at most.
+        worker: the process that this is about.
+        ports_used, ports_limit: local ports taken, TIME_WAIT included, and how many there are; 0 when not known.
+        skipped: arrivals that were left out because their time had passed (only where catching up was forbidden).
     """
 
     start_ns: Instant
@@ -37,3 +40,7 @@ class HealthSample:
     cpu_share: float
     open_files: int
     file_limit: int
+    worker: int = 0
+    ports_used: int = 0
+    ports_limit: int = 0
+    skipped: int = 0
