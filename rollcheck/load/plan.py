@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +12,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 from rollcheck.errors import UsageError
 from rollcheck.facts.attempts import Lane, Outcome
 from rollcheck.facts.document import LanePlan
+from rollcheck.load.pacer import RateStage
 
 _PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -31,6 +33,7 @@ class Target:
         host_header: what is sent as `Host`.
         server_name: what TLS asks for (SNI) and verifies.
         connect_host: what is connected to: an IP, or a name to resolve.
+        unix_socket: path of a Unix socket to connect to instead, empty for none.
     """
 
     scheme: str
@@ -40,6 +43,7 @@ class Target:
     host_header: str
     server_name: str
     connect_host: str
+    unix_socket: str = ""
 
     @property
     def url(self) -> str:
@@ -227,14 +231,35 @@ class LoadPlan:
     """One load: what is sent where, at which rate, on which lanes.
 
     Attributes:
-        qps: arrivals per second, over all lanes.
+        qps: arrivals per second, over all lanes; 0 for a closed loop: each connection sends as soon as it is answered.
         lanes: their shares (they need not sum to 1) and how many connections each may hold.
         timeout_s: seconds an attempt may take from `sent`, and may wait for a connection before.
         pod_header: response header that names the pod, empty when there is none.
         interval_s: nominal length of an `Interval`.
         keep: failed attempts kept whole; the ones beyond are counted only.
+        calls: exactly that many arrivals over all workers, 0 for no such bound.
+        duration_s: arrivals are due for so long, 0 for no such bound.
+        stages: steps and ramps of the rate; they replace `qps` and end the load with their end.
+        arrivals: "uniform", "jitter" or "poisson"; seed makes the random ones repeatable.
+        catch_up: whether arrivals whose time has passed are still sent (as late ones).
+        warmup: one request on each connection before the timetable starts; a failure ends the load, unless
+            `allow_initial_errors`.
+        abort_on: end the load at the first answer of that status, −1 for the first failure without a status.
+        access_log: report every attempt.
+
+        keep_alive: False makes the reused lanes close each connection after its answer.
+        half_close: shut down the writing side after each request; only without keep_alive and TLS.
+        http10: speak HTTP/1.0.
+        reuse: at most so many requests a connection, drawn anew for each between these two; None for no cap.
+        reconnect_every_s: seconds after which a connection is replaced when it is free, 0 for never.
+        fill_uuid: put a fresh UUID where the path or the body says `{uuid}`.
+
         verify_tls: whether the server's certificate is checked.
         ca_file: PEM file of the authorities to trust instead of the system's.
+        cert_file, key_file: PEM files of the client's own certificate and its key.
+        dns: "reresolve": look the name up again, once a second at most, and use what it says first; "round-robin": the
+            same, every address in turn; "cached": look it up once, every address in turn.
+        resolve_ip_type: "ip4", "ip6" or "any".
 
     Raises:
         UsageError: a value that no load can have.
@@ -251,8 +276,43 @@ class LoadPlan:
     pod_header: str = ""
     interval_s: float = 1.0
     keep: int = 100_000
+
+    calls: int = 0
+    duration_s: float = 0
+    stages: tuple[RateStage, ...] = ()
+    arrivals: str = "uniform"
+    seed: int = 0
+    catch_up: bool = True
+    warmup: bool = False
+    allow_initial_errors: bool = False
+    abort_on: int | None = None
+    access_log: bool = False
+
+    keep_alive: bool = True
+    half_close: bool = False
+    http10: bool = False
+    reuse: tuple[int, int] | None = None
+    reconnect_every_s: float = 0
+    fill_uuid: bool = False
+
     verify_tls: bool = True
     ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    dns: str = "round-robin"
+    resolve_ip_type: str = "ip4"
+
+    @property
+    def closed_loop(self) -> bool:
+        """Whether requests follow answers instead of a timetable."""
+        return not self.qps and not self.stages
+
+    @property
+    def length_s(self) -> float:
+        """Seconds after which no arrival is due any more; infinite without such a bound."""
+        bounds = [self.duration_s] if self.duration_s else []
+        bounds += [sum(stage.seconds for stage in self.stages)] if self.stages else []
+        return min(bounds, default=math.inf)
 
     def __post_init__(self) -> None:
         if not _TOKEN.fullmatch(self.method) or self.method == "CONNECT":
@@ -264,7 +324,29 @@ class LoadPlan:
         if len({lane.lane for lane in self.lanes}) < len(self.lanes):
             raise UsageError("a lane is asked for twice; give each lane once, with its share")
         for lane in self.lanes:
-            if lane.lane not in {Lane.REUSED, Lane.FRESH}:
-                raise UsageError(f"there is no lane {lane.lane!r} to put load on; there are reused and fresh")
-            if lane.connections < 0 or (lane.lane == Lane.REUSED and lane.share > 0 and lane.connections < 1):
-                raise UsageError(f"the lane {lane.lane} cannot hold {lane.connections} connections; give 1 or more")
+            self._check_lane(lane)
+        if self.calls < 0 or not self.duration_s >= 0:
+            raise UsageError("a load cannot have fewer than 0 calls or last less than 0 seconds")
+        if self.reuse is not None and not 1 <= self.reuse[0] <= self.reuse[1]:
+            raise UsageError(
+                f"a connection cannot carry {self.reuse[0]} to {self.reuse[1]} requests; give for example 10:20"
+            )
+        if self.half_close and (self.keep_alive or self.target.tls):
+            raise UsageError("half close goes with plain connections that are not kept alive; add -keepalive=false")
+        if self.dns not in {"reresolve", "cached", "round-robin"}:
+            raise UsageError(f"there is no DNS policy {self.dns!r}; give reresolve, cached or round-robin")
+        if self.resolve_ip_type not in {"ip4", "ip6", "any"}:
+            raise UsageError(f"there is no IP type {self.resolve_ip_type!r}; give ip4, ip6 or any")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise UsageError("a client certificate goes with its key: give both -cert and -key")
+
+    def _check_lane(self, lane: LanePlan) -> None:
+        if lane.lane not in {Lane.REUSED, Lane.FRESH, Lane.IDLE_AGED, Lane.LONG}:
+            raise UsageError(
+                f"there is no lane {lane.lane!r} to put load on; there are reused, fresh, idle_aged and long"
+            )
+        held = lane.lane in {Lane.REUSED, Lane.IDLE_AGED} or self.closed_loop
+        if lane.connections < 0 or (held and lane.share > 0 and lane.connections < 1):
+            raise UsageError(f"the lane {lane.lane} cannot hold {lane.connections} connections; give 1 or more")
+        if not 0 <= lane.min_idle_s <= 3600:
+            raise UsageError(f"a connection cannot rest {lane.min_idle_s:g} s between requests; give 0 to 3600")

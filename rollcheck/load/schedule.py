@@ -8,7 +8,7 @@ period, and read from a table after that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
@@ -33,9 +33,13 @@ class Timetable:
         """The global number of this worker's arrival `index`."""
         return self.worker + index * self.workers
 
-    def offset_ns(self, seq: int) -> int:
-        """When the arrival with that global number is due, in nanoseconds from the start."""
-        return self.pacer.offset_ns(seq)
+    def offsets(self) -> Iterator[int]:
+        """When this worker's arrivals are due, in nanoseconds from the start; goes on for ever."""
+        return self.pacer.offsets(self.worker, self.workers)
+
+    def share(self, calls: int) -> int:
+        """How many of the first `calls` arrivals are this worker's."""
+        return (calls - self.worker + self.workers - 1) // self.workers
 
     def lane(self, seq: int) -> int:
         """The position, among the lanes that were dealt to, of the one which takes the arrival."""
@@ -43,7 +47,7 @@ class Timetable:
 
     def count(self, offset_ns: int) -> int:
         """How many of this worker's arrivals are due in [0, offset_ns)."""
-        return (self.pacer.count(offset_ns) - self.worker + self.workers - 1) // self.workers
+        return self.share(self.pacer.count(offset_ns))
 
 
 def plan_deal(shares: Sequence[float]) -> tuple[int, ...]:
