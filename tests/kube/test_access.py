@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import os
+import ssl
 import stat
 import sys
 from pathlib import Path
@@ -139,6 +142,58 @@ def test_a_token_that_another_task_has_renewed_already_is_not_renewed_twice(tmp_
     first = found.credentials.header()
     second = found.credentials.header(refused=first)
     assert found.credentials.header(refused=first) == second
+
+
+def answering(tmp_path: Path, status: dict[str, str]) -> dict[str, Any]:
+    """A user whose exec plugin answers with `status`."""
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
+    return exec_user(script(tmp_path, f"print({json.dumps(answer)!r})"))
+
+
+def name_shown_to_a_server(client: ssl.SSLContext, authority: trustme.CA) -> str | None:
+    """The common name of the certificate that `client` shows to a server of `authority` which asks for one."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("10.0.0.1").configure_cert(server)
+    authority.configure_trust(server)
+    server.verify_mode = ssl.CERT_OPTIONAL
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near = client.wrap_bio(to_client, to_server, server_hostname="10.0.0.1")
+    far = server.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(4):
+        for end in (near, far):
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    shown: Any = far.getpeercert() or {}
+    names = {name: value for part in shown.get("subject", ()) for name, value in part}
+    return names.get("commonName")
+
+
+def test_the_certificate_of_an_exec_plugin_is_shown_to_the_server(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    own = authority.issue_cert("admin.test", common_name="admin")
+    status = {
+        "clientCertificateData": own.cert_chain_pems[0].bytes().decode(),
+        "clientKeyData": own.private_key_pem.bytes().decode(),
+    }
+    cluster = {"server": "https://10.0.0.1", "certificate-authority": "ca.crt"}
+    found = load_access(kubeconfig=str(kubeconfig(tmp_path, user=answering(tmp_path, status), cluster=cluster)))
+    assert found.credentials.header() == ""
+    assert found.tls is not None
+    assert name_shown_to_a_server(found.tls, authority) == "admin"
+
+
+def test_a_certificate_of_an_exec_plugin_without_its_key_is_a_usage_error(tmp_path: Path) -> None:
+    user = answering(tmp_path, {"clientCertificateData": "-----BEGIN CERTIFICATE-----"})
+    with pytest.raises(UsageError, match="missing clientKeyData"):
+        load_access(kubeconfig=str(kubeconfig(tmp_path, user=user)))
+
+
+def test_a_certificate_of_an_exec_plugin_that_is_none_is_a_usage_error(tmp_path: Path) -> None:
+    user = answering(tmp_path, {"clientCertificateData": "nonsense", "clientKeyData": "nonsense"})
+    path = kubeconfig(tmp_path, user=user, cluster={"server": "https://10.0.0.1", "insecure-skip-tls-verify": True})
+    with pytest.raises(UsageError, match=r"certificates of .* cannot be used"):
+        load_access(kubeconfig=str(path))
 
 
 @pytest.mark.parametrize(
