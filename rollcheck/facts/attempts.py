@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from rollcheck.facts.clock import Instant
@@ -138,6 +138,8 @@ class Interval:
             Empty when ok is 0.
         failed_hdr: the same from sent to ended of the attempts that were sent and failed; recorded by `load` only.
         statuses: HTTP status (as text) → OK attempts that had it.
+        failures: "phase/outcome", with the status behind a bad one ("await/bad_status 503") → attempts that failed or
+            were not sent, the unlisted ones included; recorded by `load` only.
     """
 
     start_ns: Instant
@@ -153,6 +155,7 @@ class Interval:
     failed_hdr: str = ""
     statuses: dict[str, int]
     worker: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
