@@ -17,8 +17,9 @@ from rollcheck.load.outcomes import Fault, describe_errno, find_outcome
 from rollcheck.load.plan import Expectation, Target
 from rollcheck.load.transport import (
     Address,
+    begin_connect,
+    find_address,
     format_address,
-    literal_address,
     lookup,
     make_tls_context,
     open_socket,
@@ -66,15 +67,28 @@ async def ask(
     timeout_s: float = 3.0,
     verify_tls: bool = True,
     ca_file: str = "",
+    cert_file: str = "",
+    key_file: str = "",
+    family: str = "ip4",
 ) -> Answer:
     """Send one request with `Connection: close`; whatever the target does is in the answer.
 
+    Args:
+        target: where to, by its Unix socket when it has one.
+        method, headers, body, expectation: as in `plan.LoadPlan`.
+        timeout_s: seconds for all of it, the lookup included.
+        verify_tls, ca_file, cert_file, key_file: as in `transport.make_tls_context`.
+        family: as in `transport.lookup`.
+
     Raises:
-        UsageError: `ca_file` cannot be used.
+        UsageError: a file, or the Unix socket's path, cannot be used.
     """
-    context = make_tls_context(verify=verify_tls, ca_file=ca_file) if target.tls else None
+    context = None
+    if target.tls:
+        context = make_tls_context(verify=verify_tls, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
     request = build_request(target, method, headers, body, close=True, agent=f"rollcheck/{__version__}")
-    exchange = _Exchange(target, context, make_reader(method, keep_body=KEEP_BODY, headers=True))
+    reader = make_reader(method, keep_body=KEEP_BODY, headers=True)
+    exchange = _Exchange(target, context, reader, find_address(target), family)
     start = time.monotonic_ns()
     outcome, detail = None, ""
     try:
@@ -105,8 +119,16 @@ class _Eof(Exception):
 class _Exchange:
     """The steps of one request; `phase` says which one is under way."""
 
-    def __init__(self, target: Target, context: ssl.SSLContext | None, reader: ResponseReader) -> None:
+    def __init__(
+        self,
+        target: Target,
+        context: ssl.SSLContext | None,
+        reader: ResponseReader,
+        address: Address | None,
+        family: str,
+    ) -> None:
         self.target, self.context, self.reader = target, context, reader
+        self.address, self.family = address, family
         self.phase = Phase.RESOLVE
         self.peer = ""
         self.reset = False
@@ -115,7 +137,7 @@ class _Exchange:
     async def run(self, request: bytes) -> None:
         """Until the answer is whole."""
         target = self.target
-        address = literal_address(target.connect_host, target.port) or await self._look_up()
+        address = self.address or await self._look_up()
         self.phase = Phase.CONNECT
         self.sock = sock = open_socket(address)
         await _connect(sock, address)
@@ -134,7 +156,7 @@ class _Exchange:
     async def _look_up(self) -> Address:
         try:
             found = await trio.to_thread.run_sync(
-                lookup, self.target.connect_host, self.target.port, abandon_on_cancel=True
+                lookup, self.target.connect_host, self.target.port, self.family, abandon_on_cancel=True
             )
         except UnicodeError as e:
             raise socket.gaierror(socket.EAI_NONAME, str(e)) from e
@@ -185,7 +207,7 @@ class _Exchange:
 
 
 async def _connect(sock: socket.socket, address: Address) -> None:
-    error = sock.connect_ex(address[1])
+    error = begin_connect(sock, address)
     if error == errno.EINPROGRESS:
         await trio.lowlevel.wait_writable(sock)
         error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

@@ -1,68 +1,135 @@
-"""Which address a new connection goes to: a literal as it is, a name looked up again at most once a second.
+"""Which address a new connection goes to: a literal as it is, a name by one of three policies.
 
-Lookups run in a thread, beside the load; fresh connections meanwhile use what was known before. A failed lookup is a
+- reresolve: looked up each second, so that no connection goes to what was true a second before; where there are
+  several addresses they are taken in turn, in the resolver's own order, which it may change with each answer.
+- cached: looked up once; what that said holds for the whole run.
+- round-robin: looked up each second, and the turn survives it: every address of a headless Service gets its share to
+  within one connection. New addresses are taken up at the end of the turn, vanished ones are dropped at once.
+
+Lookups run in a thread, beside the load; connections opened meanwhile use what was known before. A failed lookup is a
 result too: until the next one, connections fail as not resolved, as any other client's would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import trio
 
+from rollcheck.errors import UsageError
 from rollcheck.facts.clock import SECOND, Instant
-from rollcheck.load.transport import Address, literal_address, lookup, read_cause
+from rollcheck.load.transport import Address, literal_address, lookup, read_cause, unix_address
 
 MAX_AGE_NS = SECOND
 
+POLICIES = ("reresolve", "cached", "round-robin")
 
-class Resolver:
-    """The addresses of one host, taken in turn.
+
+class Ring:
+    """Addresses taken in turn; what `turn` counts has been taken before the first.
 
     Attributes:
-        known: whether there is a result, good or bad.
-        failure: the last lookup's own words when it failed, else empty.
+        strict: whether the turn is kept from one answer of the resolver to the next.
     """
 
-    def __init__(self, host: str, port: int, on_change: Callable[[], None]) -> None:
-        literal = literal_address(host, port)
-        self._host, self._port = host, port
-        self._on_change = on_change
-        self._addresses: tuple[Address, ...] = (literal,) if literal else ()
-        self._turn = 0
-        self._fresh_until: Instant = 2**63 if literal else 0
-        self._wanted = trio.Event()
-        self.literal = literal is not None
-        self.known = self.literal
-        self.failure = ""
+    def __init__(self, addresses: Sequence[Address] = (), *, strict: bool = False, turn: int = 0) -> None:
+        self.strict = strict
+        self._turn = turn
+        self._next: deque[Address] = deque()
+        self.update(addresses)
 
-    def pick(self, now: Instant) -> Address | None:
-        """The next address in turn; None while there is none (`known` and `failure` say why)."""
-        if now >= self._fresh_until:
-            self._wanted.set()
-        if not self._addresses:
+    def update(self, addresses: Sequence[Address]) -> None:
+        """From now on there are these."""
+        if not self.strict or not self._next:
+            self._next = deque(addresses)
+            self._next.rotate(-(self._turn % len(addresses)) if addresses else 0)
+            return
+        held = set(self._next)
+        stay = set(addresses)
+        kept = [address for address in self._next if address in stay]
+        self._next = deque(kept + [address for address in addresses if address not in held])
+
+    def take(self) -> Address | None:
+        """The next in turn; None when there is none."""
+        if not self._next:
             return None
         self._turn += 1
-        return self._addresses[self._turn % len(self._addresses)]
+        self._next.rotate(-1)
+        return self._next[-1]
+
+
+class Resolver:
+    """The addresses of one target.
+
+    Args:
+        host: an IP, or a name to look up.
+        port: of the addresses.
+        on_change: called after a lookup that says something else than the one before.
+        policy: one of `POLICIES`.
+        family: as in `transport.lookup`.
+        turn: addresses to pass over at first; with the number of the worker here, workers of a few connections each do
+            not all begin at the same one.
+        unix_socket: the path of a Unix socket to connect to instead; nothing is looked up then.
+
+    Attributes:
+        literal: whether there is nothing to look up.
+        known: whether there is a result, good or bad.
+        failure: the last lookup's own words when it failed, else empty.
+
+    Raises:
+        UsageError: there is no such policy, or no such Unix socket can be.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        on_change: Callable[[], None],
+        *,
+        policy: str = "reresolve",
+        family: str = "ip4",
+        turn: int = 0,
+        unix_socket: str = "",
+    ) -> None:
+        if policy not in POLICIES:
+            raise UsageError(f"there is no DNS policy {policy!r}; there are {', '.join(POLICIES)}")
+        fixed = unix_address(unix_socket) if unix_socket else literal_address(host, port)
+        self._question = (host, port) if family == "ip4" else (host, port, family)
+        self._on_change = on_change
+        self._once = policy == "cached"
+        self._answer: tuple[Address, ...] = (fixed,) if fixed else ()
+        self._ring = Ring(self._answer, strict=policy == "round-robin", turn=turn)
+        self.literal = self.known = fixed is not None
+        self.failure = ""
+
+    def pick(self, _now: Instant = 0) -> Address | None:
+        """The next address in turn; None while there is none (`known` and `failure` say why)."""
+        return self._ring.take()
 
     async def run(self, clock: Callable[[], Instant]) -> None:
-        """Look the name up whenever `pick` found its result too old; for ever, or not at all for a literal."""
+        """Look the name up at once and then each `MAX_AGE_NS`, for ever; not at all where there is nothing to look up.
+
+        A failure is never held on to: also `cached` asks again until it has an answer.
+        """
         # Of its own: the default limiter is shared with whatever else this process does in threads.
         limiter = trio.CapacityLimiter(1)
         while not self.literal:
-            await self._wanted.wait()
+            began = clock()
             await self._look_up(limiter)
-            self._fresh_until = clock() + MAX_AGE_NS
-            self._wanted = trio.Event()
+            if self._once and not self.failure:
+                return
+            await trio.sleep(max(0, began + MAX_AGE_NS - clock()) / SECOND)
 
     async def _look_up(self, limiter: trio.CapacityLimiter) -> None:
+        answer: tuple[Address, ...] = ()
+        failure = ""
         try:
-            self._addresses = await trio.to_thread.run_sync(
-                lookup, self._host, self._port, abandon_on_cancel=True, limiter=limiter
-            )
-            self.failure = ""
+            answer = await trio.to_thread.run_sync(lookup, *self._question, abandon_on_cancel=True, limiter=limiter)
         except (OSError, UnicodeError) as e:
-            self._addresses = ()
-            self.failure = read_cause(e)[1] if isinstance(e, OSError) else str(e)
-        self.known = True
+            failure = read_cause(e)[1] if isinstance(e, OSError) else str(e)
+        if self.known and (answer, failure) == (self._answer, self.failure):
+            return
+        self._answer, self.failure, self.known = answer, failure, True
+        self._ring.update(answer)
         self._on_change()

@@ -64,17 +64,25 @@ def well(peer: Peer, answer: bytes = OK) -> None:
 class Server:
     """Runs `script`, which may be replaced at any time, on every connection that it accepts.
 
+    Args:
+        path: of a Unix socket to listen on instead.
+
     Attributes:
-        requests: heads of all requests, in order of arrival.
         accepted: connections so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "") -> None:
         self.script: Script = well
         self.context: ssl.SSLContext | None = None
         self.accepted = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self.port: int = self._listener.getsockname()[1]
+        if path:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(path)
+            self._listener.listen(512)
+            self.port = 80
+        else:
+            self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+            self.port = int(self._listener.getsockname()[1])
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -117,7 +125,8 @@ class Server:
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         raw = sock
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(OSError):
             if self.context is not None:
                 sock = self.context.wrap_socket(sock, server_side=True)

@@ -1,5 +1,7 @@
+import socket
 import ssl
 import time
+from dataclasses import replace
 
 import pytest
 import scripted
@@ -98,3 +100,99 @@ def test_a_ca_file_that_is_none_is_refused_by_name(tmp_path):
         asked("https://127.0.0.1/", ca_file=str(path))
     with pytest.raises(UsageError, match="missing"):
         asked("https://127.0.0.1/", ca_file=str(tmp_path / "missing"))
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def strict_server(server, authority, tmp_path):
+    """A server that asks its clients for a certificate; the files of one are in `tmp_path`."""
+    server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "shop.example").configure_cert(server.context)
+    authority.configure_trust(server.context)
+    server.context.verify_mode = ssl.CERT_REQUIRED
+    issued = authority.issue_cert("client.example")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return server
+
+
+def test_a_client_certificate_is_shown_to_the_server_that_asks_for_one(strict_server, tmp_path):
+    named = []
+    strict_server.script = lambda peer: (
+        named.append(dict(part[0] for part in peer.sock.getpeercert()["subject"])),
+        scripted.well(peer),
+    )
+    files = {"ca_file": str(tmp_path / "ca.pem"), "cert_file": str(tmp_path / "cert.pem")}
+    answer = asked(strict_server.url, key_file=str(tmp_path / "key.pem"), **files)
+
+    assert answer.ok, answer
+    assert len(named) == 1
+
+
+def test_a_server_that_misses_our_certificate_fails_the_attempt_in_its_own_words(strict_server, tmp_path):
+    answer = asked(strict_server.url, ca_file=str(tmp_path / "ca.pem"))
+
+    # With TLS 1.3 our side of the handshake is over before the server looks at what it got.
+    assert (answer.phase, answer.outcome) == (Phase.AWAIT, Outcome.TLS_FAILED)
+    assert "CERTIFICATE_REQUIRED" in answer.detail
+
+
+def test_the_name_that_is_sent_as_host_is_the_one_that_tls_asks_for(strict_server, authority):
+    asked_for = []
+    strict_server.context.verify_mode = ssl.CERT_NONE
+    strict_server.context.sni_callback = lambda sock, name, context: asked_for.append(name)
+    target = parse_target("https://127.0.0.1/", host_header="shop.example")
+
+    async def main():
+        for host in (target, replace(target, server_name="127.0.0.1")):
+            await ask(replace(host, port=strict_server.port), verify_tls=False)
+
+    trio.run(main)
+
+    assert asked_for == ["shop.example", None]  # an IP is never sent (RFC 6066)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(
+    ("script", "phase", "outcome"),
+    [
+        (scripted.well, Phase.BODY, Outcome.OK),
+        (lambda peer: (peer.request(), peer.send(scripted.OK[:-1])), Phase.BODY, Outcome.TRUNCATED_BODY),
+        (lambda peer: peer.request(), Phase.AWAIT, Outcome.CLOSED_BEFORE_RESPONSE),
+    ],
+    ids=["well", "cut", "fin"],
+)
+def test_a_unix_socket_is_asked_as_a_port_is(tmp_path, authority, script, phase, outcome, tls):
+    path = str(tmp_path / "shop.sock")
+    with scripted.Server(path) as server:
+        server.script = script
+        if tls:
+            server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert("shop.example").configure_cert(server.context)
+        url = "https://shop.example/" if tls else "http://shop.example/"
+        answer = trio.run(lambda: ask(replace(parse_target(url), unix_socket=path), verify_tls=False))
+
+    assert (answer.phase, answer.outcome, answer.peer) == (phase, outcome, path)
+
+
+def test_a_unix_socket_that_is_not_there_is_unreachable(tmp_path):
+    target = replace(parse_target("http://shop.example/"), unix_socket=str(tmp_path / "none.sock"))
+    answer = trio.run(ask, target)
+
+    assert (answer.phase, answer.outcome, answer.detail) == (Phase.CONNECT, Outcome.UNREACHABLE, "ENOENT")
+
+
+def test_the_family_is_asked_for(monkeypatch):
+    from rollcheck.load import ask as module
+
+    families = []
+    nobody = (socket.AF_INET, ("127.0.0.1", scripted.closed_port()))
+    monkeypatch.setattr(module, "lookup", lambda host, port, family: families.append(family) or [nobody])
+
+    assert asked("http://shop.test/", family="ip6").outcome is Outcome.REFUSED
+    assert families == ["ip6"]
