@@ -5,6 +5,7 @@ Kept apart from the intervals because only a benchmark's report asks for it, onc
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from rollcheck.facts.attempts import Lane
@@ -47,8 +48,8 @@ class Moments:
         if not self.count:
             return 0.0
         # In whole numbers up to the root: the difference of two large squares would lose its digits.
-        variance: float = (self.squares * self.count - self.sum * self.sum) / self.count**2
-        return variance**0.5
+        variance = (self.squares * self.count - self.sum * self.sum) / self.count**2
+        return math.sqrt(variance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
