@@ -149,9 +149,13 @@ class _Exchange:
             )
             await _shake_hands(sock)
         self.phase = Phase.SEND
-        await self._send(sock, memoryview(request))
-        self.phase = Phase.AWAIT
-        await self._read(sock)
+        try:
+            await self._send(sock, memoryview(request))
+        except OSError as e:
+            await self._read_last(sock, e)
+        else:
+            self.phase = Phase.AWAIT
+            await self._read(sock)
 
     async def _look_up(self) -> Address:
         try:
@@ -170,18 +174,17 @@ class _Exchange:
                 await trio.lowlevel.wait_writable(sock)
             except ssl.SSLWantReadError:
                 await trio.lowlevel.wait_readable(sock)
-            except OSError:
-                # An answer that came before the request was read (413) still counts.
-                if not await self._was_answered(sock):
-                    raise
-                return
 
-    async def _was_answered(self, sock: socket.socket) -> bool:
+    async def _read_last(self, sock: socket.socket, failed: OSError) -> None:
+        """The request could not be written: what came before is still there to be read, and may be a whole answer
+        (413), or TLS's own word on why the peer hung up.
+        """
         try:
-            data = sock.recv(CHUNK)
-            return bool(data) and self.reader.receive(data)
-        except (OSError, WireError):
-            return False
+            await self._read(sock)
+        except ssl.SSLError as e:
+            raise (e if read_cause(e)[0] is Fault.TLS else failed) from failed
+        except (OSError, WireError, _Eof) as e:
+            raise failed from e
 
     async def _read(self, sock: socket.socket) -> None:
         while not self.reader.done:
