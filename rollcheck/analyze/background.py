@@ -102,7 +102,7 @@ def split(
         key, outcome = (str(attempt.lane), attempt.seq), outcome_name(attempt)
         mode = modes.get(key)
         grown = outcome in before and outcome not in alike
-        if attempt in ours or (overloaded and attempt.outcome is Outcome.TIMEOUT):
+        if (ours and attempt in ours) or (overloaded and attempt.outcome is Outcome.TIMEOUT):
             parts["suspect"].append(attempt)
         elif key in sure:
             parts["standing"].append(attempt)

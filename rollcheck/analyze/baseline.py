@@ -12,9 +12,14 @@ from rollcheck.facts.clock import SECOND, Window
 
 
 def report_baseline(timeline: Timeline) -> BaselineReport:
-    """Of what ended in the baseline stage; all zero when there was none."""
+    """Of what ended in the baseline stage; all zero when there was none.
+
+    Its seconds are those in which there was load: the engine comes up some tenths of a second after the stage's mark,
+    which of a short baseline on a busy machine is enough to make a good target look slow.
+    """
     stage = timeline.stages.get(Stage.BASELINE)
-    seconds = stage.length / SECOND if stage else 0.0
+    began = max(stage.start, timeline.intervals[0].start_ns) if stage and timeline.intervals else 0
+    seconds = max(0, stage.end - began) / SECOND if stage and began else 0.0
     none = Window(start=timeline.window.start, end=timeline.window.start)
     counts = count_stages(timeline, (Stage.BASELINE,), stage or none)
     lost = [a for a in (*timeline.failures, *timeline.not_sent) if stage is not None and stage.holds(a.ended_ns)]

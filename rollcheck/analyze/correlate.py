@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from rollcheck.analyze.causes import before, early, generator, late, outage, restarts, shutdown, stuck
 from rollcheck.analyze.causes.late import Loss
 from rollcheck.analyze.causes.nearest import Chronicle
-from rollcheck.analyze.causes.scene import Scene
+from rollcheck.analyze.causes.scene import Scene, Spans
 from rollcheck.analyze.causes.signs import Kind, from_proxy, kind_of, no_entry, stale_paths
 from rollcheck.analyze.model import Cause, Timeline, Unattributed, began
 from rollcheck.facts.attempts import Attempt
@@ -63,6 +63,8 @@ class Attribution:
     def _take(self, attempts: Iterable[Attempt]) -> list[Attempt]:
         """Remove these from what is left; those that are."""
         wanted = {id(a) for a in attempts}
+        if not wanted:
+            return []
         taken = [a for a in self.left if id(a) in wanted]
         self.left = [a for a in self.left if id(a) not in wanted]
         return taken
@@ -170,7 +172,8 @@ class Attribution:
         SIGTERM gave no sign of refusing anybody.
         """
         scene = self.scene
-        inside = [a for a in self.left if early.maybe_deaf(scene, a) and _in_any(a, deaf.values())]
+        spans = Spans(deaf.values())
+        inside = [a for a in self.left if early.maybe_deaf(scene, a) and spans.hold(began(a))]
         if not inside:
             return losses, [], False
         hasty = {
@@ -188,7 +191,3 @@ class Attribution:
         self._add(before.mode_28_short_of_capacity(scene, self._take(before.short_of_capacity(scene, self.left))))
         later = self._take(before.unexplained_background(scene, self.left, known))
         self._add(before.mode_00_background(scene, [*known, *later]))
-
-
-def _in_any(attempt: Attempt, windows: Iterable[Window]) -> bool:
-    return any(w.start <= began(attempt) <= w.end for w in windows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +11,12 @@ from rollcheck.facts.clock import Instant, Window
 from rollcheck.facts.cluster import Endpoint, PodSeen, SliceSeen
 
 Steps = tuple[tuple[Instant, int], ...]
+
+
+def ready_at(steps: Sequence[tuple[Instant, int]], at: Instant) -> int | None:
+    """How many pods were ready at that instant; None before anything was seen of them."""
+    place = bisect_right(steps, at, key=lambda step: step[0])
+    return steps[place - 1][1] if place else None
 
 
 def endpoint_history(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from rollcheck.analyze.counts import AFTER, count_stages
 from rollcheck.analyze.model import Bounds, Counts, PodLife, Timeline, began, latest
 from rollcheck.analyze.statistics import upper_bound
-from rollcheck.analyze.timeline import pod_of
+from rollcheck.analyze.timeline import PodIndex
 from rollcheck.facts.attempts import Attempt, Lane
 from rollcheck.facts.clock import SECOND, Instant, Window
 
 AFTERMATH_NS = SECOND
 """A pod's end can lose requests this long after its object is gone: rules of the data plane outlive it."""
+
+LONG_AGO: Instant = -(2**62)
 
 
 def replaced_pods(timeline: Timeline) -> tuple[PodLife, ...]:
@@ -63,17 +66,47 @@ def bounds_of(timeline: Timeline) -> Bounds:
 def _losing_pods(lost: Iterable[Attempt], replaced: Sequence[PodLife], end_ns: Instant) -> set[str]:
     """Uids of the pods that a loss may be due to: the one it was on, else all that were ending, else the nearest."""
     losing: set[str] = set()
+    index = PodIndex(replaced)
+    at_large: list[Instant] = []
     for attempt in lost:
-        named = [p for p in replaced if pod_of(attempt, p)]
-        losing |= {p.uid for p in named or _ending_at(began(attempt), replaced, end_ns)}
-    return losing
+        named = index.of(attempt)
+        losing.update(p.uid for p in named)
+        if not named:
+            at_large.append(began(attempt))
+    at_large.sort()
+    spans = [(span, p.uid) for p in replaced if (span := termination(p, end_ns)) is not None]
+    losing.update(uid for span, uid in spans if bisect_left(at_large, span.start) < bisect_left(at_large, span.end))
+    return losing | _nearest(_outside(at_large, [span for span, _ in spans]), replaced)
 
 
-def _ending_at(at: Instant, replaced: Sequence[PodLife], end_ns: Instant) -> list[PodLife]:
-    ending = [p for p in replaced if (span := termination(p, end_ns)) is not None and span.holds(at)]
-    if ending or not replaced:
-        return ending
-    return [min(replaced, key=lambda p: (abs(latest(p.deleted) - at) if p.deleted else end_ns, p.uid))]
+def _outside(instants: Iterable[Instant], spans: Iterable[Window]) -> list[Instant]:
+    """Those of the sorted instants that no span holds."""
+    ordered = sorted(spans, key=lambda w: w.start)
+    found: list[Instant] = []
+    reach, following = LONG_AGO, 0
+    for at in instants:
+        while following < len(ordered) and ordered[following].start <= at:
+            reach = max(reach, ordered[following].end)
+            following += 1
+        if at >= reach:
+            found.append(at)
+    return found
+
+
+def _nearest(instants: Iterable[Instant], replaced: Iterable[PodLife]) -> set[str]:
+    """Uids of the pods deleted nearest to each instant: one for each, the least where several are as near."""
+    uid_at: dict[Instant, str] = {}
+    for pod in replaced:
+        if pod.deleted is not None:
+            at = latest(pod.deleted)
+            uid_at[at] = min(pod.uid, uid_at.get(at, pod.uid))
+    deletions = sorted(uid_at)
+    found: set[str] = set()
+    for at in instants:
+        place = bisect_left(deletions, at)
+        near = deletions[max(0, place - 1) : place + 1]
+        found.update([min((abs(d - at), uid_at[d]) for d in near)[1]] if near else [])
+    return found
 
 
 def _shortest_outages(timeline: Timeline) -> dict[str, float]:

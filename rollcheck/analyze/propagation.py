@@ -8,10 +8,13 @@ deleted (where responses name pods), and new connections that failed as they do 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from rollcheck.analyze.endpoints import ready_at
 from rollcheck.analyze.model import PodLife, Propagation, Timeline, began, latest
-from rollcheck.analyze.timeline import pod_of
+from rollcheck.analyze.timeline import PodIndex
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Outcome, Phase
 from rollcheck.facts.clock import SECOND, Instant
 
@@ -31,9 +34,9 @@ def measure_propagation(timeline: Timeline) -> tuple[Propagation, ...]:
     """Per old pod, or for all at large (pod "") from failures that do not tell which pod they reached."""
     deleted = [p for p in timeline.pods if p.generation == "old" and p.deleted is not None]
     deleted.sort(key=lambda p: (p.deleted.earliest if p.deleted else 0, p.name, p.uid))
-    dead_ends = _dead_ends(timeline)
-    found = [m for pod in deleted if (m := _of_pod(timeline, pod, deleted, dead_ends)) is not None]
-    at_large = _at_large(timeline, deleted, [a for a in dead_ends if not any(pod_of(a, p) for p in deleted)])
+    own, shared = _share_out(_dead_ends(timeline), deleted)
+    found = [m for pod in deleted if (m := _of_pod(timeline, pod, own.get(pod.uid, ()))) is not None]
+    at_large = _at_large(timeline, shared)
     return (*found, *([at_large] if at_large else []))
 
 
@@ -63,7 +66,7 @@ def _dead_ends(timeline: Timeline) -> list[Attempt]:
         return []
     ingress = timeline.document.header.route == "ingress"
     attempts = sorted((*timeline.failures, *timeline.probes), key=lambda a: (began(a), a.lane, a.seq))
-    return [a for a in attempts if _is_dead_end(a, ingress) and _ready_count(timeline, began(a)) != 0]
+    return [a for a in attempts if _is_dead_end(a, ingress) and ready_at(timeline.ready_endpoints, began(a)) != 0]
 
 
 def _is_dead_end(attempt: Attempt, ingress: bool) -> bool:
@@ -72,18 +75,35 @@ def _is_dead_end(attempt: Attempt, ingress: bool) -> bool:
     return attempt.use is ConnectionUse.NEW and attempt.phase is Phase.CONNECT and attempt.outcome in DEAD_END
 
 
-def _ready_count(timeline: Timeline, at: Instant) -> int | None:
-    """Ready endpoints at that instant, None before anything was seen of them."""
-    return next((count for since, count in reversed(timeline.ready_endpoints) if since <= at), None)
+def _share_out(
+    dead_ends: Iterable[Attempt], deleted: Sequence[PodLife]
+) -> tuple[dict[str, list[Instant]], list[tuple[Instant, list[PodLife]]]]:
+    """Pod uid → the starts of attempts that are taken to have reached that pod, and those with several candidates.
+
+    An attempt is a pod's when it says so, or when that pod was the last one deleted.
+    """
+    index, last_deleted = PodIndex(deleted), LastDeleted(deleted)
+    own: dict[str, list[Instant]] = defaultdict(list)
+    shared: list[tuple[Instant, list[PodLife]]] = []
+    for attempt in dead_ends:
+        at = began(attempt)
+        named = index.of(attempt)
+        candidates = last_deleted.before(at)
+        if named:
+            for pod in named:
+                if pod.deleted is not None and at >= pod.deleted.earliest:
+                    own[pod.uid].append(at)
+        elif len(candidates) == 1:
+            own[candidates[0].uid].append(at)
+        elif candidates:
+            shared.append((at, candidates))
+    return own, shared
 
 
-def _of_pod(
-    timeline: Timeline, pod: PodLife, deleted: Sequence[PodLife], dead_ends: Sequence[Attempt]
-) -> Propagation | None:
-    """From answers on new connections by that pod, and from failures that can only be its own."""
+def _of_pod(timeline: Timeline, pod: PodLife, failed: Sequence[Instant]) -> Propagation | None:
+    """From answers on new connections by that pod, and from failures (their starts) that can only be its own."""
     assert pod.deleted is not None
     answered = pod.traffic.last_ok_new_ns
-    failed = [began(a) for a in dead_ends if _only_candidate(a, pod, deleted)]
     last_failed = max(failed, default=None)
     if answered is None and last_failed is None:
         return None
@@ -106,33 +126,36 @@ def _of_pod(
     return Propagation(pod=pod.name, seconds=(low / SECOND, high / SECOND), evidence=evidence)
 
 
-def _only_candidate(attempt: Attempt, pod: PodLife, deleted: Sequence[PodLife]) -> bool:
-    """Whether the attempt is taken to have reached that pod: it says so, or that pod was the last one deleted."""
-    if any(pod_of(attempt, p) for p in deleted):
-        return pod_of(attempt, pod) and pod.deleted is not None and began(attempt) >= pod.deleted.earliest
-    return [p.uid for p in _last_deleted(began(attempt), deleted)] == [pod.uid]
-
-
-def _last_deleted(at: Instant, deleted: Sequence[PodLife]) -> list[PodLife]:
-    """The pods deleted last before that instant; several when they went together.
+class LastDeleted:
+    """The pods deleted last before an instant.
 
     A failure may be due to a pod deleted earlier, but the last one gives the shortest time: what the failure proves.
     """
-    gone = [(latest(p.deleted), p) for p in deleted if p.deleted and p.deleted.earliest <= at]
-    newest = max((when for when, _ in gone), default=0)
-    if not gone or at - newest > LATEST_S * SECOND:
-        return []
-    return [p for when, p in gone if newest - when < TOGETHER_NS]
+
+    def __init__(self, deleted: Sequence[PodLife]) -> None:
+        """`deleted` is in the order of the earliest instants at which they can have been."""
+        self._since = [p.deleted.earliest for p in deleted if p.deleted]
+        self._last: list[tuple[Instant, list[PodLife]]] = [(0, [])]
+        gone: list[tuple[Instant, PodLife]] = []
+        for pod in deleted:
+            if pod.deleted:
+                gone.append((latest(pod.deleted), pod))
+                newest = max(when for when, _ in gone)
+                gone = [(when, p) for when, p in gone if newest - when < TOGETHER_NS]
+                self._last.append((newest, [p for _, p in gone]))
+
+    def before(self, at: Instant) -> list[PodLife]:
+        """Them; several when they went together, none when that was too long ago."""
+        newest, pods = self._last[bisect_right(self._since, at)]
+        return pods if at - newest <= LATEST_S * SECOND else []
 
 
-def _at_large(timeline: Timeline, deleted: Sequence[PodLife], dead_ends: Sequence[Attempt]) -> Propagation | None:
+def _at_large(timeline: Timeline, shared: Iterable[tuple[Instant, list[PodLife]]]) -> Propagation | None:
     """From failures with several candidates: some pod was reached for at least the time since the last deletion."""
     spread: list[tuple[int, int]] = []
-    for attempt in dead_ends:
-        at = began(attempt)
-        moments = [p.deleted for p in _last_deleted(at, deleted) if p.deleted]
-        if len(moments) > 1:
-            spread.append((max(0, at - max(latest(m) for m in moments)), at - min(m.earliest for m in moments)))
+    for at, pods in shared:
+        moments = [p.deleted for p in pods if p.deleted]
+        spread.append((max(0, at - max(latest(m) for m in moments)), at - min(m.earliest for m in moments)))
     if not spread:
         return None
     low = max(low for low, _ in spread)

@@ -17,6 +17,7 @@ from rollcheck.facts.cluster import KubeEvent, PodSeen, SliceSeen, WatchGap, Wor
 from rollcheck.facts.connections import Connection
 from rollcheck.facts.document import Document, Fact
 from rollcheck.facts.health import HealthSample
+from rollcheck.facts.wiretotals import SlotTotals, WireTotals
 
 TRIGGERS = ("restart", "command")
 
@@ -38,10 +39,10 @@ def build_timeline(document: Document) -> Timeline:
         in_endpoints=in_endpoints,
         gaps=sorted((g for g in document.of(WatchGap) if g.resource.lower() in POD_WATCH), key=lambda g: g.start_ns),
     )
-    attempts = sorted(document.of(Attempt), key=lambda a: (began(a), a.lane, a.seq, repr(a)))
+    attempts = _in_order(document.of(Attempt))
     timetabled = [a for a in attempts if a.lane is not Lane.PROBE and a.outcome is not Outcome.OK]
     tallies = tuple(sorted(document.of(PodTally), key=lambda t: (t.start_ns, t.lane, t.use, t.pod)))
-    pods = tuple(_with_traffic(pod, tallies, attempts) for pod in pod_lives(seen, around))
+    pods = _with_traffic(pod_lives(seen, around), tallies, attempts)
     return Timeline(
         document=document,
         window=window,
@@ -89,6 +90,8 @@ def instants(fact: Fact) -> Iterator[Instant]:
                 yield fact.ended_ns
         case StageMark() | CommandOutput() | Note():
             yield fact.at_ns
+        case SlotTotals() | WireTotals():
+            return  # sums over a whole load
         case _:
             yield fact.seen_ns
 
@@ -135,31 +138,71 @@ def _version(fact: WorkloadSeen) -> int:
     return int(fact.resource_version) if fact.resource_version.isdecimal() else 0
 
 
-def pod_of(attempt: Attempt, pod: PodLife) -> bool:
-    """Whether the attempt is known to have been on that pod: by name, or by its address when we asked it directly."""
-    if attempt.pod:
-        return attempt.pod == pod.name
-    return bool(pod.ip) and attempt.peer.rpartition(":")[0].strip("[]") == pod.ip
+class PodIndex:
+    """Which pods an attempt is known to have been on: by name, or by their address when we asked them directly."""
+
+    def __init__(self, pods: Iterable[PodLife]) -> None:
+        self._names: dict[str, list[PodLife]] = defaultdict(list)
+        self._addresses: dict[str, list[PodLife]] = defaultdict(list)
+        for pod in pods:
+            self._names[pod.name].append(pod)
+            if pod.ip:
+                self._addresses[pod.ip].append(pod)
+
+    def of(self, attempt: Attempt) -> Sequence[PodLife]:
+        """Those pods: mostly one or none; several where a name or an address was given out again."""
+        if attempt.pod:
+            return self._names.get(attempt.pod, ())
+        return self._addresses.get(attempt.peer.rpartition(":")[0].strip("[]"), ()) if attempt.peer else ()
 
 
-def _with_traffic(pod: PodLife, tallies: Sequence[PodTally], attempts: Sequence[Attempt]) -> PodLife:
-    """`pod` with what clients got from it; fresh probes tell when it answered, but are nobody's requests."""
-    own = [t for t in tallies if t.pod == pod.name]
+def _in_order(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """By start, lane and number; what is alike in all of them, by all that is known of it."""
+    groups: dict[tuple[Instant, Lane, int], list[Attempt]] = defaultdict(list)
+    for attempt in attempts:
+        groups[began(attempt), attempt.lane, attempt.seq].append(attempt)
+    ordered: list[Attempt] = []
+    for key in sorted(groups):
+        ordered += groups[key] if len(groups[key]) == 1 else sorted(groups[key], key=repr)
+    return ordered
+
+
+def _with_traffic(
+    pods: Sequence[PodLife], tallies: Sequence[PodTally], attempts: Iterable[Attempt]
+) -> tuple[PodLife, ...]:
+    """The pods with what clients got from each."""
+    tallies_of: dict[str, list[PodTally]] = defaultdict(list)
+    for tally in tallies:
+        tallies_of[tally.pod].append(tally)
+    index, attempts_of = PodIndex(pods), defaultdict[str, list[Attempt]](list)
+    for attempt in attempts:
+        for pod in index.of(attempt):
+            attempts_of[pod.uid].append(attempt)
+    return tuple(
+        replace(pod, traffic=_traffic(pod, tallies_of[pod.name], attempts_of[pod.uid], known=bool(tallies)))
+        for pod in pods
+    )
+
+
+def _traffic(pod: PodLife, own: Sequence[PodTally], attempts: Sequence[Attempt], *, known: bool) -> PodTraffic:
+    """Of its tallies and its attempts; fresh probes tell when it answered, but are nobody's requests.
+
+    `known` is whether responses name pods at all.
+    """
     asked = [t for t in own if t.lane is not Lane.PROBE]
-    lost = [a for a in attempts if was_lost(a) and pod_of(a, pod)]
+    lost = [a for a in attempts if was_lost(a)]
     counted = [a for a in lost if a.lane is not Lane.PROBE]
-    answered = [a for a in attempts if a.outcome is Outcome.OK and pod_of(a, pod)]
+    answered = [a for a in attempts if a.outcome is Outcome.OK]
     late = [a for a in lost if pod.deleted is not None and a.ended_ns >= pod.deleted.earliest]
-    traffic = PodTraffic(
+    return PodTraffic(
         answered=sum(t.ok for t in asked),
         failed=len(counted),
-        met_terminating=_met_terminating(pod.deleted, asked, counted) if tallies else None,
+        met_terminating=_met_terminating(pod.deleted, asked, counted) if known else None,
         last_ok_new_ns=_last_ok(own, answered, ConnectionUse.NEW),
         last_ok_reused_ns=_last_ok(own, answered, ConnectionUse.REUSED),
         first_fail_new_ns=_first_fail(late, ConnectionUse.NEW),
         first_fail_reused_ns=_first_fail(late, ConnectionUse.REUSED),
     )
-    return replace(pod, traffic=traffic)
 
 
 def _met_terminating(deleted: Moment | None, tallies: Iterable[PodTally], lost: Iterable[Attempt]) -> int:

@@ -8,13 +8,14 @@ from statistics import median
 
 from rollcheck.analyze.causes.early import persistent_kinds
 from rollcheck.analyze.causes.generator import is_local
-from rollcheck.analyze.causes.late import explains
-from rollcheck.analyze.causes.scene import SLACK_NS, Scene
+from rollcheck.analyze.causes.late import explaining
+from rollcheck.analyze.causes.scene import SLACK_NS, Scene, Spans, once
 from rollcheck.analyze.causes.signs import Kind, cut, from_proxy, kind_of, label, on_reused, silent
 from rollcheck.analyze.causes.words import lost, make, plural, probe_lines
+from rollcheck.analyze.endpoints import ready_at
 from rollcheck.analyze.model import Cause, began
 from rollcheck.facts.attempts import Attempt, Outcome
-from rollcheck.facts.clock import MILLISECOND, SECOND, Instant
+from rollcheck.facts.clock import MILLISECOND, SECOND, Instant, Window
 from rollcheck.facts.connections import ClosedBy
 from rollcheck.facts.health import HealthSample
 
@@ -35,6 +36,7 @@ def idle_gap(scene: Scene, attempt: Attempt) -> int | None:
     return max(0, connection.idle_ns - max(0, connection.closed_ns - began(attempt)))
 
 
+@once
 def keepalive_timeout(scene: Scene) -> int | None:
     """The server's idle time-out, as idle connections show it that it closed away from any pod's end; else None."""
     idle = [
@@ -46,7 +48,12 @@ def keepalive_timeout(scene: Scene) -> int | None:
 
 
 def _at_some_end(scene: Scene, at: Instant) -> bool:
-    return any(e.stops - SLACK_NS <= at <= e.exit.end + SECOND for e in scene.endings)
+    return _ends(scene).hold(at)
+
+
+@once
+def _ends(scene: Scene) -> Spans:
+    return Spans(Window(start=e.stops - SLACK_NS, end=e.exit.end + SECOND) for e in scene.endings)
 
 
 def _constant(gaps: Sequence[int]) -> bool:
@@ -65,7 +72,7 @@ def idle_races(scene: Scene, attempts: Iterable[Attempt]) -> list[Attempt]:
     candidates = [a for a in attempts if may_be_idle_race(a)]
     gaps = {id(a): idle_gap(scene, a) for a in candidates}
     early = [a for a in candidates if scene.before.holds(began(a)) and _idle_enough(gaps[id(a)])]
-    apart = [a for a in candidates if not any(explains(scene, e, a) for e in scene.endings)]
+    apart = [a for a in candidates if not explaining(scene, a)]
     known = keepalive_timeout(scene) or _from_gaps(early, gaps, 1) or _from_gaps(apart, gaps, 2)
     lonely = {id(a) for a in apart}
     found = []
@@ -187,7 +194,7 @@ def mode_28_saturated(scene: Scene, attempts: Sequence[Attempt], why: str) -> Ca
     """The target cannot serve this rate, replaced or not."""
     if not why:
         return None
-    in_windows = sum(1 for a in attempts if any(explains(scene, e, a) for e in scene.endings))
+    in_windows = sum(1 for a in attempts if explaining(scene, a))
     return make(
         scene,
         28,
@@ -211,16 +218,11 @@ def short_of_capacity(scene: Scene, left: Sequence[Attempt]) -> list[Attempt]:
     slow = [a for a in too_slow(scene, left) if began(a) >= scene.origin]
     steps = scene.timeline.ready_endpoints
     full = max((n for at, n in steps if at <= scene.origin), default=0)
-    short = [a for a in slow if (n := _count_at(steps, began(a))) is not None and n < full]
+    short = [a for a in slow if (n := ready_at(steps, began(a))) is not None and n < full]
     lasting = persistent_kinds(scene)
     if len(short) < SEEN_OFTEN or len(short) < 0.8 * len(slow) or any(kind_of(a) in lasting for a in slow):
         return []
     return slow
-
-
-def _count_at(steps: Sequence[tuple[Instant, int]], at: Instant) -> int | None:
-    before = [n for since, n in steps if since <= at]
-    return before[-1] if before else None
 
 
 def mode_28_short_of_capacity(scene: Scene, attempts: Sequence[Attempt]) -> Cause | None:

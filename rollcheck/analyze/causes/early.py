@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rollcheck.analyze.causes.patches import readiness_patch
-from rollcheck.analyze.causes.scene import SLACK_NS, Scene, main_container
+from rollcheck.analyze.causes.scene import SLACK_NS, Scene, main_container, once
 from rollcheck.analyze.causes.signs import (
     Kind,
     cut,
@@ -58,12 +59,15 @@ def deaf_windows(scene: Scene, attempts: Iterable[Attempt]) -> dict[str, Window]
     refusals.
     """
     refused = sorted(began(a) for a in attempts if maybe_deaf(scene, a))
+    first_answers: dict[str, Instant] = {}
+    for tally in scene.timeline.tallies:
+        first_answers[tally.pod] = min(tally.first_sent_ns, first_answers.get(tally.pod, tally.first_sent_ns))
     windows = {}
     for pod in scene.newcomers:
         at = joined(pod)
         if at is None or not has_no_readiness(pod):
             continue
-        answered = min((t.first_sent_ns for t in scene.timeline.tallies if t.pod == pod.name), default=None)
+        answered = first_answers.get(pod.name)
         end = _last_in_row(refused, at) if answered is None else min(_last_in_row(refused, at), answered)
         if end > at - SLACK_NS:
             windows[pod.name] = Window(start=at - SLACK_NS, end=end)
@@ -119,6 +123,7 @@ def _deaf_line(scene: Scene, pod: PodLife, window: Window) -> str:
     )
 
 
+@once
 def persistent_kinds(scene: Scene) -> dict[Kind, float]:
     """Kinds of failure that go on in the second half of the tail at the rate they had: kind → failures a second.
 
@@ -180,9 +185,14 @@ def _kinds_at_every_age(scene: Scene, attempts: Iterable[Attempt]) -> set[Kind]:
 
 def _age(scene: Scene, attempt: Attempt) -> int | None:
     """Age of the new pod that the attempt was on, from its joining; None when that is not known."""
-    name = scene.pod_of(attempt)
-    at = next((joined(p) for p in scene.newcomers if p.name == name), None)
+    at = _joined_by_name(scene).get(scene.pod_of(attempt))
     return None if at is None else began(attempt) - at
+
+
+@once
+def _joined_by_name(scene: Scene) -> dict[str, Instant | None]:
+    """Of the first new pod of each name."""
+    return {p.name: joined(p) for p in reversed(scene.newcomers)}
 
 
 def mode_19_new_version_broken(
@@ -219,7 +229,7 @@ def of_young_pods(scene: Scene, attempts: Iterable[Attempt]) -> list[Attempt]:
     By name where responses tell it. Else by time, and then only bad answers, since anything else may be another
     pod's.
     """
-    ready_at = [at for p in scene.newcomers if not has_no_readiness(p) and (at := joined(p)) is not None]
+    ready_at = sorted(at for p in scene.newcomers if not has_no_readiness(p) and (at := joined(p)) is not None)
     found = []
     for attempt in attempts:
         if scene.pod_of(attempt):
@@ -227,7 +237,8 @@ def of_young_pods(scene: Scene, attempts: Iterable[Attempt]) -> list[Attempt]:
             young = age is not None and -SLACK_NS <= age <= YOUNG_NS
             bad = from_app(scene, attempt) or silent(attempt) or cut(attempt)
         else:
-            young = any(at - SLACK_NS <= began(attempt) <= at + YOUNG_NS for at in ready_at)
+            joins = bisect_left(ready_at, began(attempt) - YOUNG_NS), bisect_right(ready_at, began(attempt) + SLACK_NS)
+            young = joins[0] < joins[1]
             bad = from_app(scene, attempt)
         if young and bad:
             found.append(attempt)

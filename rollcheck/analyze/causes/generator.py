@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from rollcheck.analyze.causes.scene import Scene, overlaps
+from rollcheck.analyze.causes.scene import Scene, Spans
 from rollcheck.analyze.causes.words import lost, make, plural
 from rollcheck.analyze.model import Cause, began
 from rollcheck.facts.attempts import Attempt, Outcome
@@ -28,14 +28,14 @@ def is_local(attempt: Attempt) -> bool:
 
 def by_generator(scene: Scene, attempts: Iterable[Attempt]) -> list[Attempt]:
     """The attempts that no server could have saved: local errors, names not resolved, stalls, a dead network path."""
-    stalls, blackouts = _stalls(scene), _blackouts(scene)
+    stalls, blackouts = Spans(_stalls(scene)), Spans(_blackouts(scene))
     return [
         a
         for a in attempts
         if is_local(a)
         or a.outcome is Outcome.NOT_RESOLVED
-        or (a.outcome is Outcome.TIMEOUT and any(overlaps(a, w) for w in stalls))
-        or (a.outcome in BROKEN_PATH and any(w.start <= began(a) <= w.end for w in blackouts))
+        or (a.outcome is Outcome.TIMEOUT and stalls.meet(began(a), a.ended_ns))
+        or (a.outcome in BROKEN_PATH and blackouts.hold(began(a)))
     ]
 
 

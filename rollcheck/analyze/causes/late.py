@@ -8,10 +8,12 @@ end and the use of the connection decide the mode (`judge`).
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from rollcheck.analyze.causes.scene import SLACK_NS, Ending, Scene, overlaps
+from rollcheck.analyze.causes.scene import SLACK_NS, Ending, Scene, once
 from rollcheck.analyze.causes.signs import cut, from_app, from_proxy, no_entry, on_reused, silent
 from rollcheck.analyze.model import began
 from rollcheck.facts.attempts import Attempt
@@ -34,9 +36,11 @@ def explain(scene: Scene, attempts: Iterable[Attempt]) -> list[Loss]:
     """The attempts that the end of some pod explains, each with the nearest such end."""
     found = []
     for attempt in attempts:
-        ends = [e for e in scene.endings if explains(scene, e, attempt)]
-        if ends:
+        ends = explaining(scene, attempt)
+        if len(ends) > 1:
             found.append(Loss(attempt=attempt, ending=min(ends, key=lambda e: _distance(scene, e, attempt))))
+        elif ends:
+            found.append(Loss(attempt=attempt, ending=ends[0]))
     return found
 
 
@@ -47,39 +51,80 @@ def _distance(scene: Scene, ending: Ending, attempt: Attempt) -> tuple[int, int,
     that was cut, its end from the pod's exit.
     """
     window = entry_window(scene, ending)
-    turned_away = no_entry(attempt) or from_proxy(scene, attempt)
-    if turned_away and window is not None and window.start <= began(attempt) <= window.end:
-        return 0, began(attempt) - window.start, ending.pod.name
+    at = began(attempt)
+    if window is not None and window.start <= at <= window.end and (no_entry(attempt) or from_proxy(scene, attempt)):
+        return 0, at - window.start, ending.pod.name
     at = attempt.ended_ns
     outside = max(ending.exit.start - at, at - ending.exit.end, 0)
     return outside, abs(at - ending.exit.start), ending.pod.name
 
 
-def explains(scene: Scene, ending: Ending, attempt: Attempt) -> bool:
-    """Whether that pod's end can have lost that attempt."""
-    name = scene.pod_of(attempt)
-    if name and name != ending.pod.name:
-        return no_entry(attempt) and _on_time(scene, ending, attempt)
-    if from_app(scene, attempt):
-        terminating = began(attempt) >= ending.sigterm.start - SLACK_NS
-        return bool(name) and terminating and attempt.status >= 500
-    return _on_time(scene, ending, attempt)
+class Reach:
+    """The ends of pods by the span in which each loses attempts of one kind."""
+
+    def __init__(self, spans: Iterable[tuple[Window, Ending]]) -> None:
+        ordered = sorted(spans, key=lambda span: span[0].start)
+        self._starts = [window.start for window, _ in ordered]
+        self._ends = [(window.end, ending) for window, ending in ordered]
+
+    def of(self, since: Instant, until: Instant) -> list[Ending]:
+        """Those whose span has begun by `since` and goes on at least to `until`."""
+        return [e for end, e in self._ends[: bisect_right(self._starts, since)] if until <= end]
 
 
-def _on_time(scene: Scene, ending: Ending, attempt: Attempt) -> bool:
-    """Whether the attempt lies where that pod's end would lose one of its kind."""
-    if no_entry(attempt):
-        window = entry_window(scene, ending)
-        return window is not None and window.start <= began(attempt) <= window.end
-    if from_proxy(scene, attempt):
-        return overlaps(attempt, proxy_window(scene, ending))
-    if silent(attempt):
-        vanished = Window(start=ending.exit.start - SLACK_NS, end=ending.exit.end + scene.propagation_ns)
-        return overlaps(attempt, vanished)
-    if cut(attempt):
-        late = ending.exit.end + SECOND
-        return _stop(ending) - SLACK_NS <= attempt.ended_ns and attempt.ended_ns <= late and began(attempt) <= late
-    return False
+class Reaches:
+    """Which ends of pods can have lost an attempt, for each kind of attempt."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        ends = scene.endings
+        self._named: dict[str, list[Ending]] = defaultdict(list)
+        for ending in ends:
+            self._named[ending.pod.name].append(ending)
+        self._entry = Reach((w, e) for e in ends if (w := entry_window(scene, e)) is not None)
+        self._proxy = Reach((proxy_window(scene, e), e) for e in ends)
+        self._silent = Reach((_vanished(scene, e), e) for e in ends)
+        self._cut = Reach((Window(start=_stop(e) - SLACK_NS, end=e.exit.end + SECOND), e) for e in ends)
+        self._known: dict[int, list[Ending]] = {}
+
+    def of(self, attempt: Attempt) -> list[Ending]:
+        """Those that can have lost it; found once for each attempt of the timeline."""
+        key = id(attempt)
+        if key not in self._known:
+            self._known[key] = self._find(attempt)
+        return self._known[key]
+
+    def _find(self, attempt: Attempt) -> list[Ending]:
+        """By the pod's name where that is known, and by time."""
+        start, name = began(attempt), self._scene.pod_of(attempt)
+        if no_entry(attempt):
+            return self._entry.of(start, start)
+        if from_app(self._scene, attempt):
+            own = self._named.get(name, ()) if name and attempt.status >= 500 else ()
+            return [e for e in own if start >= e.sigterm.start - SLACK_NS]
+        found: list[Ending] = []
+        if from_proxy(self._scene, attempt):
+            found = self._proxy.of(attempt.ended_ns, start)
+        elif silent(attempt):
+            found = self._silent.of(attempt.ended_ns, start)
+        elif cut(attempt):
+            found = self._cut.of(attempt.ended_ns, max(start, attempt.ended_ns))
+        return [e for e in found if e.pod.name == name] if name else found
+
+
+@once
+def _reaches(scene: Scene) -> Reaches:
+    return Reaches(scene)
+
+
+def explaining(scene: Scene, attempt: Attempt) -> list[Ending]:
+    """The ends of pods that can have lost that attempt."""
+    return _reaches(scene).of(attempt)
+
+
+def _vanished(scene: Scene, ending: Ending) -> Window:
+    """When a request can have found nobody there to answer or to refuse it."""
+    return Window(start=ending.exit.start - SLACK_NS, end=ending.exit.end + scene.propagation_ns)
 
 
 def _stop(ending: Ending) -> Instant:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -29,9 +30,20 @@ class Chronicle:
     def near(self, attempt: Attempt) -> tuple[str, ...]:
         """The two or three nearest facts within a minute, as sentences; one sentence when there is none."""
         at = began(attempt)
-        close = sorted(self.facts, key=lambda fact: (abs(fact[0] - at), fact))[:NEAREST]
+        close = sorted(self._around(at), key=lambda fact: (abs(fact[0] - at), fact))[:NEAREST]
         told = tuple(f"{text} {_apart(at - when)}" for when, text in close if abs(when - at) <= REACH_NS)
         return told or (f"nothing was seen in the cluster within {REACH_NS // SECOND} s of it",)
+
+    def _around(self, at: Instant) -> list[tuple[Instant, str]]:
+        """At least the nearest ones: as many on either side, and all of the same instant as the last of them."""
+        facts = self.facts
+        place = bisect_left(facts, (at, ""))
+        low, high = max(0, place - NEAREST), min(len(facts), place + NEAREST)
+        while low > 0 and facts[low - 1][0] == facts[low][0]:
+            low -= 1
+        while 0 < high < len(facts) and facts[high][0] == facts[high - 1][0]:
+            high += 1
+        return facts[low:high]
 
     def _pods(self) -> Iterator[tuple[Instant, str]]:
         for pod in self.scene.timeline.pods:

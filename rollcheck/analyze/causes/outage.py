@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from rollcheck.analyze.causes.early import has_no_readiness, persistent_kinds
 from rollcheck.analyze.causes.patches import strategy_patch
-from rollcheck.analyze.causes.scene import SLACK_NS, Scene, overlaps
+from rollcheck.analyze.causes.scene import SLACK_NS, Scene, Spans
 from rollcheck.analyze.causes.signs import kind_of, lost_contact, no_backend, stale_paths
 from rollcheck.analyze.causes.words import lost, make, pod_lines
-from rollcheck.analyze.model import Cause
+from rollcheck.analyze.model import Cause, began
 from rollcheck.facts.attempts import Attempt
 from rollcheck.facts.clock import SECOND, Window
 from rollcheck.facts.cluster import WorkloadSeen
@@ -84,7 +84,7 @@ def in_outage(scene: Scene, attempts: Iterable[Attempt]) -> tuple[int, list[Atte
     if mode is None or not spans:
         return None
     lag = SYNC_NS if any(has_no_readiness(p) for p in scene.newcomers) else scene.propagation_ns
-    wide = [Window(start=w.start - SLACK_NS, end=w.end + lag) for w in spans]
+    wide = Spans(Window(start=w.start - SLACK_NS, end=w.end + lag) for w in spans)
     pool = list(attempts)
     lasting = persistent_kinds(scene)
     met = [
@@ -92,7 +92,7 @@ def in_outage(scene: Scene, attempts: Iterable[Attempt]) -> tuple[int, list[Atte
         for a in pool
         if (lost_contact(scene, a) or no_backend(scene, a))
         and kind_of(a) not in lasting
-        and any(overlaps(a, w) for w in wide)
+        and wide.meet(began(a), a.ended_ns)
     ]
     taken = {id(a) for a in met}
     met += stale_paths(met, [a for a in pool if id(a) not in taken])

@@ -85,9 +85,11 @@ def lost_to(scene: Scene, crash: Crash, attempts: Iterable[Attempt]) -> list[Att
     window = Window(start=crash.ended.start - SLACK_NS, end=crash.hurts)
     found = []
     for attempt in attempts:
+        if not overlaps(attempt, window):
+            continue
         name = scene.pod_of(attempt)
         other = bool(name) and name != crash.pod.name and not no_entry(attempt)
-        if not other and lost_contact(scene, attempt) and overlaps(attempt, window):
+        if not other and lost_contact(scene, attempt):
             found.append(attempt)
     return found
 

@@ -7,9 +7,12 @@ clocks are apart. Reported brackets are shifted by that, and what we saw bounds 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
+from itertools import accumulate
+from typing import Any, TypeVar
 
 from rollcheck.analyze.model import ContainerExit, PodLife, Timeline, began
 from rollcheck.facts.attempts import Attempt, Stage
@@ -29,6 +32,8 @@ PROPAGATION_NS = {"nodeport": 3 * SECOND, "clusterip": 3 * SECOND, "ingress": 4 
 at most (more on a busy node), ingress controllers every second or two."""
 PROPAGATION_FAR_NS = 30 * SECOND
 """Cloud load balancers deregister in seconds to tens of seconds."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +82,7 @@ class Scene:
         self.origin = timeline.replacement.start if timeline.replacement else timeline.window.start
         self.propagation_ns = PROPAGATION_NS.get(self.header.route, PROPAGATION_FAR_NS)
         self.direct = self.header.route in DIRECT_ROUTES
+        self.answers: dict[Callable[[Scene], Any], Any] = {}
 
     @cached_property
     def offset(self) -> tuple[int, int]:
@@ -212,6 +218,19 @@ class Scene:
         return pod.in_endpoints[-1].end
 
 
+def once(question: Callable[[Scene], T]) -> Callable[[Scene], T]:
+    """`question`, worked out once for each scene: several families of causes ask it, of thousands of attempts."""
+
+    @wraps(question)
+    def answer(scene: Scene) -> T:
+        if question not in scene.answers:
+            scene.answers[question] = question(scene)
+        found: T = scene.answers[question]
+        return found
+
+    return answer
+
+
 def clock_offset(pods: Iterable[PodLife], run: Window) -> tuple[int, int]:
     """How far the API server's clock is ahead of ours, from deletions that were both reported and seen."""
     low, high = -(10**18), 10**18
@@ -252,3 +271,21 @@ def main_exit(pod: PodLife) -> ContainerExit | None:
 def overlaps(attempt: Attempt, window: Window) -> bool:
     """Whether the attempt was under way at some instant of the window."""
     return began(attempt) <= window.end and attempt.ended_ns >= window.start
+
+
+class Spans:
+    """Windows, their ends included, that are asked of thousands of instants."""
+
+    def __init__(self, windows: Iterable[Window]) -> None:
+        ordered = sorted(windows, key=lambda w: w.start)
+        self._starts = [w.start for w in ordered]
+        self._reach = list(accumulate((w.end for w in ordered), max))
+
+    def meet(self, first: Instant, last: Instant) -> bool:
+        """Whether one of them shares an instant with [first, last]."""
+        begun = bisect_right(self._starts, last)
+        return begun > 0 and self._reach[begun - 1] >= first
+
+    def hold(self, at: Instant) -> bool:
+        """Whether the instant lies in one of them."""
+        return self.meet(at, at)

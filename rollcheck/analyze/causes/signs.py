@@ -14,6 +14,10 @@ GATEWAY = (502, 503, 504)
 ENTRY_PHASES = (Phase.CONNECT, Phase.TLS)
 ENDED_BY_PEER = (Outcome.RESET, Outcome.CLOSED_BEFORE_RESPONSE, Outcome.TRUNCATED_BODY)
 NO_PATH = (Outcome.REFUSED, Outcome.UNREACHABLE)
+_BEFORE_REQUEST = (*ENTRY_PHASES, Phase.RESOLVE)
+_NO_ENTRY = (*NO_PATH, *ENDED_BY_PEER, Outcome.TIMEOUT, Outcome.TLS_FAILED)
+_CUT = (*ENDED_BY_PEER, *NO_PATH)
+_WRONG = (Outcome.BAD_STATUS, Outcome.WRONG_BODY, Outcome.PROTOCOL)
 TRACKED_NS = 120 * SECOND
 """nf_conntrack_tcp_timeout_syn_sent; a closed connection is remembered as long."""
 Kind = tuple[Phase, Outcome, int]
@@ -28,22 +32,17 @@ def kind_of(attempt: Attempt) -> Kind:
 
 def no_entry(attempt: Attempt) -> bool:
     """No connection came about: refused, unreachable, timed out or cut while it was being made."""
-    return attempt.phase in ENTRY_PHASES and attempt.outcome in (
-        *NO_PATH,
-        *ENDED_BY_PEER,
-        Outcome.TIMEOUT,
-        Outcome.TLS_FAILED,
-    )
+    return attempt.phase in ENTRY_PHASES and attempt.outcome in _NO_ENTRY
 
 
 def cut(attempt: Attempt) -> bool:
     """The connection was there, and the other side ended it under the request."""
-    return attempt.phase not in (*ENTRY_PHASES, Phase.RESOLVE) and attempt.outcome in (*ENDED_BY_PEER, *NO_PATH)
+    return attempt.phase not in _BEFORE_REQUEST and attempt.outcome in _CUT
 
 
 def silent(attempt: Attempt) -> bool:
     """The connection was there, and no (whole) answer came in time."""
-    return attempt.phase not in (*ENTRY_PHASES, Phase.RESOLVE) and attempt.outcome is Outcome.TIMEOUT
+    return attempt.outcome is Outcome.TIMEOUT and attempt.phase not in _BEFORE_REQUEST
 
 
 def from_proxy(scene: Scene, attempt: Attempt) -> bool:
@@ -67,8 +66,7 @@ def no_backend(scene: Scene, attempt: Attempt) -> bool:
 
 def from_app(scene: Scene, attempt: Attempt) -> bool:
     """The app answered, and wrongly."""
-    wrong = (Outcome.BAD_STATUS, Outcome.WRONG_BODY, Outcome.PROTOCOL)
-    return attempt.outcome in wrong and not from_proxy(scene, attempt)
+    return attempt.outcome in _WRONG and not from_proxy(scene, attempt)
 
 
 def lost_contact(scene: Scene, attempt: Attempt) -> bool:
@@ -93,12 +91,13 @@ def stale_paths(claimed: Iterable[Attempt], others: Iterable[Attempt]) -> list[A
     if not left_entry:
         return []
     since = min(began(a) for a in left_entry)
+    until = max(a.ended_ns for a in left_entry) + TRACKED_NS
     late = [
         a
         for a in others
         if a.phase is Phase.CONNECT
         and a.outcome in (Outcome.TIMEOUT, Outcome.UNREACHABLE)
-        and since < began(a) <= max(x.ended_ns for x in left_entry) + TRACKED_NS
+        and since < began(a) <= until
     ]
     ports = {a.local for a in first if a.local}
     if any(a.local for a in late):
