@@ -168,6 +168,13 @@ class TestBaseline:
 
         assert report_baseline(build_timeline(story.end(at=30).document())).counts.failed == 0
 
+    def test_a_load_that_came_up_late_does_not_make_the_target_look_slow(self):
+        story = Story(qps=20, baseline_from=9.0, load_from=10.0).graceful_rollout(pods=1)
+        report = report_baseline(build_timeline(story.end(at=30).document()))
+
+        assert report.seconds == pytest.approx(1)
+        assert report.served_qps == pytest.approx(20)
+
     def test_without_one_it_is_all_zero(self):
         document = Story(qps=20).pods(1).end(at=9).document()
         report = report_baseline(build_timeline(replace(document, facts=())))
