@@ -5,7 +5,8 @@ httptools (llhttp) parses. What it does not do is done here:
 - An answer to HEAD has no body whatever its headers say; llhttp would take the next answer for it.
 - A body without length and without chunks ends with the connection; llhttp has no call for EOF.
 - 1xx answers come out as messages of their own; they are passed over, within bounds.
-- Heads and bodies have bounds, exact to the byte, so that the same bytes are judged alike however they were cut.
+- Heads, bodies and what surrounds the chunks of a body have bounds, exact to the byte, so that the same bytes are
+  judged alike however they were cut.
 
 Headers are handed to Python only where somebody asked for them: that doubles the cost of an answer.
 """
@@ -22,6 +23,8 @@ MAX_HEAD = 64 * 1024
 """Bytes of all heads of one answer, 1xx included."""
 MAX_BODY = 1 << 30
 """Bytes of one body."""
+MAX_FRAMING = 16 << 20
+"""Bytes of one answer that are no body: a chunk's extensions and the trailers might never end."""
 MAX_INTERIM = 32
 """1xx answers before the final one."""
 KEEP_BODY = 1 << 20
@@ -33,7 +36,15 @@ class WireError(Exception):
 
 
 def build_request(
-    target: Target, method: str, headers: Sequence[tuple[str, str]], body: bytes, *, close: bool, agent: str
+    target: Target,
+    method: str,
+    headers: Sequence[tuple[str, str]],
+    body: bytes,
+    *,
+    close: bool,
+    agent: str,
+    path: str = "",
+    http10: bool = False,
 ) -> bytes:
     """The bytes of one request.
 
@@ -44,16 +55,21 @@ def build_request(
         body: sent with its Content-Length; empty means none.
         close: whether to ask for the connection to be closed after the answer.
         agent: our User-Agent.
+        path: what to ask for instead of the target's own path.
+        http10: speak HTTP/1.0, in which a connection stays open only if both sides say so.
     """
     given = {name.lower() for name, _ in headers}
     ours = [("Host", target.host_header), ("User-Agent", agent), ("Accept", "*/*")]
+    if http10 and not close:
+        ours.append(("Connection", "keep-alive"))
     lines = [(name, value) for name, value in ours if name.lower() not in given]
     lines += [(name, value) for name, value in headers if not (close and name.lower() == "connection")]
     if body or method in {"POST", "PUT", "PATCH"}:
         lines.append(("Content-Length", str(len(body))))
     if close:
         lines.append(("Connection", "close"))
-    head = "".join([f"{method} {target.path} HTTP/1.1\r\n", *(f"{name}: {value}\r\n" for name, value in lines), "\r\n"])
+    first = f"{method} {path or target.path} HTTP/1.{0 if http10 else 1}\r\n"
+    head = "".join([first, *(f"{name}: {value}\r\n" for name, value in lines), "\r\n"])
     # latin-1 is what a header's bytes are; anything else a person typed goes out as UTF-8.
     return (head.encode("latin-1") if _is_latin(head) else head.encode()) + body
 
@@ -115,10 +131,11 @@ class ResponseReader:
         if self.done:
             self.surplus |= bool(data.strip(b"\r\n"))  # llhttp passes over line ends between answers
             return True
-        if not self.head_done:
-            if self.received > MAX_HEAD:
-                return self._receive_long(data, before)
-            self._head = self._head + data if self._head else data
+        if self.head_done:
+            return self._receive_more(data, before)
+        if self.received > MAX_HEAD:
+            return self._receive_long(data, before)
+        self._head = self._head + data if self._head else data
         return self._feed(data)
 
     def _receive_long(self, data: bytes, before: int) -> bool:
@@ -132,7 +149,20 @@ class ResponseReader:
         if self.done:
             self.surplus |= bool(rest.strip(b"\r\n"))
             return True
-        return self._feed(rest)
+        return self._receive_more(rest, before + len(first))
+
+    def _receive_more(self, data: bytes, fed: int) -> bool:
+        """Bytes after the head; `fed` came before them. Never more at once than can just overstep the bound."""
+        while fed + len(data) - self._body_bytes > MAX_FRAMING:
+            some = MAX_FRAMING + 1 - (fed - self._body_bytes)
+            first, data = data[:some], data[some:]
+            fed += some
+            if self._feed(first):
+                self.surplus |= bool(data.strip(b"\r\n"))
+                return True
+            if fed - self._body_bytes > MAX_FRAMING:
+                raise WireError(f"more than {MAX_FRAMING} bytes of the answer are no body")
+        return self._feed(data) if data else False
 
     def _feed(self, data: bytes) -> bool:
         try:
@@ -156,6 +186,18 @@ class ResponseReader:
             self.done = True
             self.keep_alive = False
         return self.done
+
+    @property
+    def head_bytes(self) -> int:
+        """Bytes up to the end of the final head, those of 1xx answers included; 0 before it is complete."""
+        if not self.head_done:
+            return 0
+        end = 0
+        for _ in range(self._interim + 1):
+            while self._head[end] in b"\r\n":  # llhttp passes over line ends before an answer
+                end += 1
+            end = self._head.index(b"\r\n\r\n", end) + 4
+        return end
 
     # What httptools calls; an exception in here would reach us wrapped, so faults are noted and raised by _feed.
 
@@ -235,9 +277,6 @@ def _is_framed(head: bytes) -> bool:
     """Whether the last head in `head` announced where its body ends."""
     reader = HeaderReader()
     reader.receive(head)
-    for name, value in reader.headers:
-        if name.lower() == "content-length":
-            return True
-        if name.lower() == "transfer-encoding" and value.lower().rstrip().endswith("chunked"):
-            return True
-    return False
+    names = {name.lower() for name, _ in reader.headers}
+    codings = ",".join(value for name, value in reader.headers if name.lower() == "transfer-encoding").split(",")
+    return "content-length" in names or codings[-1].strip().lower() == "chunked"

@@ -1,72 +1,51 @@
+"""What the bytes of an answer mean, however they come; h11 is the oracle. No sockets here."""
+
+from collections.abc import Iterable
+
 import h11
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wirecases import CASES, CUT, REFUSED, Whole
 
 from rollcheck.load import wire
 from rollcheck.load.plan import parse_target
-from rollcheck.load.wire import MAX_HEAD, ResponseReader, WireError, build_request, make_reader
+from rollcheck.load.wire import MAX_HEAD, MAX_INTERIM, ResponseReader, WireError, build_request, make_reader
 
 LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Pod: web-1\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\nX-Pod: spoof\r\n\r\n"
-UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\n\r\nhello"
-ANSWERS = {
-    "length": LENGTH,
-    "empty": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
-    "chunked": CHUNKED,
-    "until close": UNTIL_CLOSE,
-    "no content": b"HTTP/1.1 204 No Content\r\n\r\n",
-    "not modified": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
-    "close": b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbusy",
-    "1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
-    "1.0 keep-alive": b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
-    "100": b"HTTP/1.1 100 Continue\r\n\r\n" + LENGTH,
-    "103 twice": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 2 + CHUNKED,
-    "no reason": b"HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n",
-}
-REFUSED = {
-    "length and chunks": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
-    "negative length": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
-    "length in words": b"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nhello",
-    "bad chunk size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
-    "another protocol": b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n\r\n",
-    "rtsp": b"RTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-    "http 2": b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-    "letters for a status": b"HTTP/1.1 abc OK\r\n\r\n",
-    "101": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-    "101 without upgrade": b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + LENGTH,
-    "100 without an end": b"HTTP/1.1 100 Continue\r\n\r\n" * 40,
-    "header with a null": b"HTTP/1.1 200 OK\r\nX: a\x00b\r\nContent-Length: 0\r\n\r\n",
-    "long head": b"HTTP/1.1 200 OK\r\nX: " + b"a" * MAX_HEAD + b"\r\nContent-Length: 0\r\n\r\n",
-    "many heads": b"HTTP/1.1 200 OK\r\n" + b"X: aaaaaaaa\r\n" * 6000,
-}
+CHUNKED_HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+SMALL = {name: case for name, case in CASES.items() if len(case.data) < 1200}
 
 
-def reader(**options) -> ResponseReader:
-    return make_reader(options.pop("method", "GET"), options.pop("pod_header", ""), keep_body=100, **options)
+def cut(data: bytes, size: int) -> list[bytes]:
+    return [data[i : i + size] for i in range(0, len(data), size)]
 
 
-def read(data: bytes, pieces: list[bytes] | None = None, **options) -> tuple:
-    """Everything a reader makes of an answer that ends with EOF, delivered whole or in pieces."""
-    r = reader(**options)
+def read(pieces: list[bytes], method: str = "GET", **options) -> Whole | str:
+    """What a reader makes of an answer in pieces, after which the peer closes."""
+    r = make_reader(method, keep_body=100, **options)
     try:
-        for piece in pieces or [data]:
+        for piece in pieces:
             if piece:
                 r.receive(piece)
-        whole = r.done or r.receive_eof()
+        if not (r.done or (r.received and r.receive_eof())):
+            return CUT
     except WireError:
-        return ("refused",)
-    return (whole, r.status, r.body, r.keep_alive, r.pod, r.surplus, r.received)
+        return REFUSED
+    assert r.received == sum(map(len, pieces))
+    return Whole(r.status, r.body, r.keep_alive, r.surplus)
 
 
-def ask_h11(data: bytes, method: str = "GET") -> tuple:
-    """What the strict oracle makes of it: whole, status, body, and whether the connection may be used again."""
+def ask_h11(data: bytes, method: str = "GET") -> Whole | str:
+    """What the oracle makes of it."""
     c = h11.Connection(h11.CLIENT)
     c.send(h11.Request(method=method, target="/", headers=[("Host", "x")]))
     c.send(h11.EndOfMessage())
-    status, body = 0, b""
-    c.receive_data(data)
+    status, body, closed = 0, b"", False
+    if data:
+        c.receive_data(data)
     try:
         while True:
             event = c.next_event()
@@ -75,54 +54,68 @@ def ask_h11(data: bytes, method: str = "GET") -> tuple:
             elif isinstance(event, h11.Data):
                 body += bytes(event.data)
             elif isinstance(event, h11.EndOfMessage):
-                return (True, status, body, c.their_state is h11.DONE and c.our_state is h11.DONE)
-            elif isinstance(event, h11.InformationalResponse):
-                continue
-            elif event is h11.NEED_DATA and not c.trailing_data[1]:
+                keep = c.their_state is h11.DONE and not closed
+                return Whole(status, body, keep, bool(c.trailing_data[0]))
+            elif isinstance(event, h11.ConnectionClosed):
+                return CUT
+            elif event is h11.NEED_DATA and not closed:
+                closed = True
                 c.receive_data(b"")
-            else:
-                return (False, status, body, False)
+            elif not isinstance(event, h11.InformationalResponse):
+                return REFUSED  # PAUSED: a 101
     except h11.RemoteProtocolError:
-        return ("refused",) if not status else (False, status, body, False)
+        return CUT if closed else REFUSED
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_cut_at_every_byte_is_the_same_as_whole(name):
-    data = ANSWERS[name]
-    whole = read(data)
+@pytest.mark.parametrize("name", CASES)
+def test_an_answer_is_what_it_should_be_and_what_h11_says_unless_we_say_why(name):
+    case = CASES[name]
 
-    assert whole[0] is True
-    for at in range(1, len(data)):
-        assert read(data, [data[:at], data[at:]]) == whole
-    assert read(data, [data[i : i + 1] for i in range(len(data))]) == whole
+    assert read([case.data], case.method) == case.expect
+    assert (ask_h11(case.data, case.method) == case.expect) == (not case.why)
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_an_answer_that_is_refused_is_refused_however_it_is_cut(name):
-    data = REFUSED[name]
-
-    assert read(data) == ("refused",)
-    for at in range(1, len(data), max(1, len(data) // 100)):
-        assert read(data, [data[:at], data[at:]]) == ("refused",)
-
-
-@pytest.mark.parametrize("name", ANSWERS)
-def test_framing_agrees_with_h11(name):
-    ours, theirs = read(ANSWERS[name]), ask_h11(ANSWERS[name])
-
-    assert ours[:3] == theirs[:3]
-    if name == "until close":  # h11 tells of the end by an event of its own
-        assert ours[3] is False
-    elif name != "1.0 keep-alive":  # h11 never reuses a connection of HTTP/1.0
-        assert ours[3] == theirs[3]
+@pytest.mark.parametrize("name", CASES)
+def test_an_answer_is_the_same_in_any_two_pieces_and_byte_by_byte(name):
+    case = CASES[name]
+    data = case.data
+    for headers in (False, True):
+        for at in range(1, len(data), max(1, len(data) // 500)):
+            assert read([data[:at], data[at:]], case.method, headers=headers) == case.expect, data[:at]
+        if name in SMALL:
+            assert read(cut(data, 1), case.method, headers=headers) == case.expect
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_that_ends_early_is_whole_exactly_where_h11_says_so(name):
-    data = ANSWERS[name]
-    for at in range(1, len(data)):
-        ours, theirs = read(data[:at]), ask_h11(data[:at])
-        assert (ours[0] is True) == (theirs[0] is True), data[:at]
+@pytest.mark.parametrize("name", SMALL)
+def test_an_answer_that_ends_early_is_what_h11_says_of_as_much(name):
+    case = SMALL[name]
+    for at in range(len(case.data)):
+        part = case.data[:at]
+        ours, theirs = read([part], case.method), ask_h11(part, case.method)
+        # An answer that h11 would take, or refuse, as a whole it may judge otherwise at any earlier byte too.
+        if not case.why:
+            assert {ours, theirs} <= {REFUSED, CUT} or ours == theirs, part
+        if ours == REFUSED:
+            assert case.expect == REFUSED, part
+
+
+@pytest.mark.parametrize("name", [name for name, case in SMALL.items() if case.expect == REFUSED])
+def test_what_was_refused_is_never_taken_back(name):
+    """Once a prefix is refused, so is all that begins with it."""
+    case = SMALL[name]
+    refused = [read([case.data[:at]], case.method) == REFUSED for at in range(len(case.data) + 1)]
+
+    assert refused == sorted(refused)
+
+
+@given(st.sampled_from(sorted(SMALL)), st.data())
+@settings(max_examples=200)
+def test_an_answer_cut_anywhere_is_the_same_as_whole(name, draw):
+    case = SMALL[name]
+    cuts = sorted(draw.draw(st.lists(st.integers(0, len(case.data)), max_size=9)))
+    pieces = [case.data[a:b] for a, b in zip([0, *cuts], [*cuts, len(case.data)], strict=True)]
+
+    assert read(pieces, case.method, headers=draw.draw(st.booleans())) == case.expect
 
 
 HEADERS = st.sampled_from(
@@ -147,31 +140,31 @@ MADE = st.builds(
 
 
 @given(MADE, st.data())
-@settings(max_examples=200)
+@settings(max_examples=150)
 def test_any_answer_cut_anywhere_is_the_same_as_whole(data, draw):
     cuts = sorted(draw.draw(st.lists(st.integers(0, len(data)), max_size=5)))
     pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
-    assert read(data, pieces, pod_header="X-Pod") == read(data, pod_header="X-Pod")
+    assert read(pieces, headers=True) == read([data])
 
 
 @given(MADE)
-@settings(max_examples=200)
+@settings(max_examples=150)
 def test_an_answer_that_both_take_has_the_same_status_and_body(data):
-    ours, theirs = read(data), ask_h11(data)
-    if len(ours) > 1 and len(theirs) > 1 and ours[0] and theirs[0]:
-        assert ours[1:3] == theirs[1:3]
+    ours, theirs = read([data]), ask_h11(data)
+    if isinstance(ours, Whole) and isinstance(theirs, Whole):
+        assert (ours.status, ours.body) == (theirs.status, theirs.body)
 
 
 @given(st.binary(min_size=1, max_size=200))
 def test_rubbish_is_refused_or_incomplete_and_never_raises_anything_else(data):
-    assert read(data)[0] in {"refused", False}
+    assert read([data]) in {REFUSED, CUT}
 
 
 @pytest.mark.parametrize("length", [b"", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n"])
 def test_an_answer_to_head_ends_with_its_head(length):
     data = b"HTTP/1.1 200 OK\r\n" + length + b"\r\n"
-    r = reader(method="HEAD")
+    r = make_reader("HEAD")
 
     assert r.receive(data)
     assert (r.status, r.keep_alive) == (200, True)
@@ -189,22 +182,22 @@ def test_an_answer_to_head_ends_with_its_head(length):
     ],
 )
 def test_an_answer_to_head_says_whether_the_connection_stays(head, open_):
-    r = reader(method="HEAD")
+    r = make_reader("HEAD")
 
     assert r.receive(head)
     assert r.keep_alive is open_
 
 
 def test_a_reader_reads_one_answer_after_another():
-    r = reader()
-    for data in (LENGTH, CHUNKED, LENGTH, ANSWERS["no content"], CHUNKED):
+    r = make_reader("GET", keep_body=100)
+    for data in (LENGTH, CHUNKED, LENGTH, NO_CONTENT, CHUNKED):
         r.next()
         assert r.receive(data)
         assert not r.surplus
 
 
 def test_a_reader_that_was_left_in_the_middle_starts_anew():
-    r = reader()
+    r = make_reader("GET", keep_body=100)
     r.receive(LENGTH[:-2])
     r.start()
 
@@ -214,15 +207,16 @@ def test_a_reader_that_was_left_in_the_middle_starts_anew():
 
 @pytest.mark.parametrize("extra", [b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"rubbish", b"H"])
 def test_bytes_after_an_answer_leave_it_good_and_its_connection_not(extra):
-    whole, status, body, _, _, surplus, _ = read(LENGTH + extra)
-
-    assert (whole, status, body, surplus) == (True, 200, b"hello", True)
-    assert read(b"", [LENGTH, extra])[:3] == (True, 200, b"hello")
+    assert read([LENGTH + extra]) == read([LENGTH, extra]) == Whole(200, b"hello", True, True)
 
 
 def test_the_pod_is_named_by_the_head_and_not_by_a_trailer():
-    assert read(LENGTH, pod_header="x-pod")[4] == "web-1"
-    assert read(CHUNKED, pod_header="x-pod")[4] == ""
+    r = make_reader("GET", "x-pod")
+    r.receive(LENGTH)
+    assert r.pod == "web-1"
+    r.next()
+    r.receive(CHUNKED)
+    assert r.pod == ""
 
 
 def test_a_header_of_an_interim_answer_is_not_the_answers():
@@ -233,21 +227,146 @@ def test_a_header_of_an_interim_answer_is_not_the_answers():
     assert r.headers == [("Content-Length", "5"), ("X-Pod", "web-1")]
 
 
-def test_a_head_of_exactly_the_bound_is_taken():
-    start, end = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: ", b"\r\n\r\n"
-    head = start + b"a" * (MAX_HEAD - len(start) - len(end)) + end
-    data = head + b"ok"
+ENDLESS = {
+    "header": (b"HTTP/1.1 200 OK\r\nX: ", b"a"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X: aaaaaaaa\r\n"),
+    "name of a header": (b"HTTP/1.1 200 OK\r\n", b"a"),
+    "reason": (b"HTTP/1.1 200 ", b"OK"),
+    "1xx": (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "1xx with a header": (b"", b"HTTP/1.1 103 Early Hints\r\nX: " + b"a" * 9000 + b"\r\n\r\n"),
+    "line ends": (b"", b"\r\n"),
+    "digits of a length": (b"HTTP/1.1 200 OK\r\nContent-Length: ", b"0"),
+}
 
-    assert read(data)[:3] == (True, 200, b"ok")
-    assert read(data, [data[:100], data[100:]]) == read(data)
-    assert read(data, [head, b"ok"]) == read(data)
+
+def gigabyte(start: bytes, again: bytes):
+    """A gigabyte, as a socket gives it."""
+    if start:
+        yield start
+    piece = again * (65_536 // len(again) + 1)
+    for _ in range((1 << 30) // len(piece)):
+        yield piece
 
 
-def test_a_body_beyond_the_bound_is_refused(monkeypatch):
+def feed(r: ResponseReader, pieces: Iterable[bytes]) -> None:
+    for piece in pieces:
+        r.receive(piece)
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_head_of_a_gigabyte_is_refused_as_soon_as_it_is_too_long(name):
+    r = make_reader("GET", headers=True)
+    with pytest.raises(WireError):
+        feed(r, gigabyte(*ENDLESS[name]))
+
+    assert r.received < 3 * MAX_HEAD
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_an_endless_head_is_refused_at_the_same_byte_however_it_comes(name):
+    start, again = ENDLESS[name]
+    most = (MAX_INTERIM + 1) * len(again) - 1 if name == "1xx" else MAX_HEAD
+    data = start + again * (MAX_HEAD // len(again) + 1)
+
+    for size in (1000, 4096, 30_000, MAX_HEAD):
+        assert read(cut(data[:most], size)) == CUT
+        assert read(cut(data[: most + 1], size)) == REFUSED
+
+
+def test_as_many_1xx_as_the_bound_allows_are_passed_over():
+    interim = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+    assert read([interim * MAX_INTERIM + LENGTH]) == read([LENGTH])
+    assert read([interim * (MAX_INTERIM + 1) + LENGTH]) == REFUSED
+
+
+BODIES_WITHOUT_END = {
+    "length": b"HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n",
+    "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffff\r\n",
+    "until close": b"HTTP/1.1 200 OK\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", BODIES_WITHOUT_END)
+def test_a_body_without_end_is_refused_at_its_bound_and_takes_no_memory(name, monkeypatch):
+    monkeypatch.setattr(wire, "MAX_BODY", 1 << 20)
+    r = make_reader("GET", keep_body=100)
+    with pytest.raises(WireError, match="body"):
+        feed(r, gigabyte(BODIES_WITHOUT_END[name], b"a"))
+
+    assert r.received < (1 << 20) + 3 * 65_536
+    assert len(r.body) == 100
+
+
+def test_chunks_of_one_byte_without_end_are_refused(monkeypatch):
+    monkeypatch.setattr(wire, "MAX_BODY", 1 << 14)
+    r = make_reader("GET")
+    with pytest.raises(WireError, match="body"):
+        feed(r, gigabyte(CHUNKED_HEAD, b"1\r\na\r\n"))
+
+
+def test_a_body_of_exactly_the_bound_is_taken(monkeypatch):
     monkeypatch.setattr(wire, "MAX_BODY", 4)
 
-    assert read(LENGTH) == ("refused",)
-    assert read(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell")[0] is True
+    assert read([LENGTH]) == REFUSED
+    assert read([b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nhell"]) == Whole(200, b"hell", True, False)
+
+
+NO_BODY = {
+    "extension": (CHUNKED_HEAD + b"2;x=", b"y", b"\r\nok\r\n0\r\n\r\n"),
+    "digits": (CHUNKED_HEAD, b"0", b"2\r\nok\r\n0\r\n\r\n"),
+    "trailers": (CHUNKED_HEAD + b"2\r\nok\r\n0\r\n", b"X: aaaa\r\n", b"\r\n"),
+    "one trailer": (CHUNKED_HEAD + b"2\r\nok\r\n0\r\nX: ", b"a", b"\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", NO_BODY)
+@pytest.mark.parametrize("headers", [False, True], ids=["plain", "headers"])
+def test_what_surrounds_a_body_has_a_bound_exact_to_the_byte(name, headers, monkeypatch):
+    start, again, end = NO_BODY[name]
+    data = start + again * (200 // len(again)) + end
+    monkeypatch.setattr(wire, "MAX_HEAD", len(CHUNKED_HEAD))
+    # All but the two bytes of body, exactly.
+    monkeypatch.setattr(wire, "MAX_FRAMING", len(data) - 2)
+    for at in range(1, len(data)):
+        assert read([data[:at], data[at:]], headers=headers) == Whole(200, b"ok", True, False)
+    monkeypatch.setattr(wire, "MAX_FRAMING", len(data) - 4)
+    assert read([data], headers=headers) == REFUSED
+    for at in range(1, len(data)):
+        assert read([data[:at], data[at:]], headers=headers) == REFUSED
+    assert read(cut(data, 1), headers=headers) == REFUSED
+
+
+def test_an_answer_whose_last_byte_oversteps_the_bound_is_whole(monkeypatch):
+    start, again, end = NO_BODY["trailers"]
+    data = start + again * 9 + end
+    monkeypatch.setattr(wire, "MAX_HEAD", len(CHUNKED_HEAD))
+    monkeypatch.setattr(wire, "MAX_FRAMING", len(data) - 3)
+
+    assert read([data]) == read(cut(data, 1)) == Whole(200, b"ok", True, False)
+    assert read([data + b"rest"]) == Whole(200, b"ok", True, True)
+
+
+def test_a_long_answer_in_many_chunks_is_well_below_that_bound():
+    body = b"".join(b"14\r\n" + b"a" * 20 + b"\r\n" for _ in range(50_000))
+    data = CHUNKED_HEAD + body + b"0\r\n\r\n"
+
+    assert isinstance(read(cut(data, 65_536)), Whole)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if isinstance(case.expect, Whole)])
+def test_the_bytes_of_the_head_are_counted_up_to_the_body(name):
+    case = CASES[name]
+    r = make_reader(case.method, headers=True)
+    assert r.head_bytes == 0
+    r.receive(case.data)
+
+    head = case.data[: r.head_bytes]
+    assert head.endswith(b"\r\n\r\n")
+    again = make_reader("HEAD")
+    assert again.receive(head)
+    assert not again.surplus
+    assert not make_reader("HEAD").receive(head[:-1])
 
 
 def test_only_the_first_bytes_of_a_body_are_kept():
@@ -279,6 +398,19 @@ def test_a_request_is_what_h11_would_parse():
     }
     assert bytes(data.data) == b"abc"
     assert isinstance(end, h11.EndOfMessage)
+
+
+def test_another_path_may_be_asked_for():
+    assert build(path="/slow").startswith(b"GET /slow HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(("close", "said"), [(False, b"keep-alive"), (True, b"close")])
+def test_http_1_0_says_whether_the_connection_is_to_stay(close, said):
+    data = build(http10=True, close=close)
+
+    assert data.startswith(b"GET /a?b HTTP/1.0\r\n")
+    assert data.count(b"Connection: ") == 1
+    assert b"Connection: " + said + b"\r\n" in data
 
 
 def test_the_callers_header_replaces_ours_of_the_same_name():
