@@ -2,13 +2,15 @@
 # make lint          ruff, mypy --strict, the import contracts
 # make test          everything that needs no root, no cluster and no network
 # make cluster-test  the truth: on the cluster that KUBECONFIG names (see tests/cluster/README.md)
+# make bench         the load generator beside its peers, ~12 minutes; QUICK=1: two; BENCH='--only closed,tls': a part
+# make bench-peers   fortio and locust into .peers (wrk, hey and nginx come from the system's packages)
 # make requirements  pin what pyproject.toml asks for, by hash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install lint test cluster-test requirements clean
+.PHONY: install lint test cluster-test bench bench-peers requirements clean
 
 install: $(STAMP)
 
@@ -30,6 +32,16 @@ test: lint
 cluster-test: install
 	@test -n "$$KUBECONFIG" || { echo "make cluster-test: set KUBECONFIG to the cluster to test on" >&2; exit 2; }
 	$(BIN)/pytest -q -m cluster tests/cluster $(PYTEST)
+
+bench: install
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
+
+bench-peers:
+	mkdir -p .peers/bin
+	GOBIN=$(CURDIR)/.peers/bin go install fortio.org/fortio@v1.68.0
+	$(PYTHON) -m venv .peers/locust
+	.peers/locust/bin/pip install --quiet --disable-pip-version-check locust
+	ln -sf ../locust/bin/locust .peers/bin/locust
 
 requirements: install
 	$(BIN)/pip install --quiet uv

@@ -1,0 +1,39 @@
+"""The rows of the table, in its order: each a function that measures and judges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.peers import FORTIO, FORTIO_STD, HEY, LOCUST, OURS, WRK, Load
+from bench.rates import judge_ratio, measure_rates
+from bench.results import Row
+from bench.session import Session
+
+
+def measure_closed(session: Session, row: Row) -> None:
+    """Closed loop: how many requests a CPU second of the generator is good for."""
+    generators = session.present(OURS, WRK, FORTIO, FORTIO_STD, HEY, LOCUST)
+    series = measure_rates(session, row, generators, Load(url=session.nginx.url, seconds=session.seconds))
+    for other, floor in (("wrk", 0.85), ("fortio", 1.15), ("fortio -stdclient", 4), ("hey", 4), ("locust", 15)):
+        judge_ratio(row, series, other, floor)
+
+
+def measure_fresh(session: Session, row: Row) -> None:
+    """A fresh connection for each request."""
+    load = Load(url=session.nginx.url, seconds=session.seconds, fresh=True)
+    series = measure_rates(session, row, session.present(OURS, WRK, FORTIO), load)
+    judge_ratio(row, series, "wrk", 0.8)
+
+
+def measure_tls(session: Session, row: Row) -> None:
+    """TLS, connections kept."""
+    load = Load(url=session.nginx.tls_url, seconds=session.seconds, insecure=True)
+    series = measure_rates(session, row, session.present(OURS, WRK, FORTIO), load)
+    judge_ratio(row, series, "fortio", 1)
+
+
+ROWS: dict[str, tuple[str, Callable[[Session, Row], None]]] = {
+    "closed": ("closed loop, 64 connections", measure_closed),
+    "fresh": ("fresh connection per request", measure_fresh),
+    "tls": ("TLS, keep-alive, 64 connections", measure_tls),
+}

@@ -1,0 +1,43 @@
+"""One run of the benchmark: what was found, how long to measure, where progress goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.peers import GENERATORS, STAND_IN, Found, Generator, Load
+from bench.servers import Nginx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What every row needs.
+
+    Attributes:
+        programs: what is on this machine, by name.
+        stand_in: this rollcheck has no `load`; its engine is driven alone (see drive.py).
+        nginx: the target.
+        rounds, seconds: how often each measure is taken, and how long.
+        quick, long: fewer and shorter; the measure of an hour as well.
+        say: takes a line of progress.
+    """
+
+    programs: dict[str, Found]
+    stand_in: bool
+    nginx: Nginx
+    rounds: int
+    seconds: float
+    quick: bool
+    long: bool
+    say: Callable[[str], None]
+
+    def argv(self, generator: Generator, load: Load) -> list[str]:
+        """The command line that puts `load` on with that generator."""
+        if generator.program == "rollcheck" and self.stand_in:
+            return [sys.executable, str(STAND_IN), *generator.argv(load)]
+        return [*self.programs[generator.program].argv, *generator.start, *generator.argv(load)]
+
+    def present(self, *wanted: Generator) -> list[Generator]:
+        """Those of them that are on this machine, in the order of the table of generators."""
+        return [one for one in GENERATORS if one in wanted and one.program in self.programs]
