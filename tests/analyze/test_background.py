@@ -20,13 +20,15 @@ def lost(seq: int, outcome: Outcome = Outcome.RESET, phase: Phase = Phase.AWAIT)
     )
 
 
-def baseline(ok: int = 1000, failed: int = 0, not_sent: int = 0, seconds: float = 10.0, **by_outcome) -> BaselineReport:
+def baseline(
+    ok: int = 1000, failed: int = 0, not_sent: int = 0, seconds: float = 10.0, p50_ms: float | None = None, **by_outcome
+) -> BaselineReport:
     counts = Counts(scheduled=ok + failed + not_sent, sent=ok + failed, not_sent=not_sent, ok=ok, failed=failed)
     return BaselineReport(
         seconds=seconds,
         counts=counts,
         by_outcome={name.replace("_", "/", 1): n for name, n in by_outcome.items()},
-        p50_ms=None,
+        p50_ms=p50_ms,
         p99_ms=None,
         served_qps=ok / seconds if seconds else 0.0,
     )
@@ -50,6 +52,9 @@ class TestSaturation:
             (baseline(0), 100, ""),
             (baseline(1000, seconds=0.0), 100, ""),
             (baseline(15), 2, ""),  # too few to tell a slow target from the edges of the stage
+            (baseline(44, seconds=6.0, p50_ms=300.0), 8, ""),  # each took 0.3 s: two or three were under way
+            (baseline(900, p50_ms=1000.0), 100, ""),  # each took 1 s, and nothing piled up
+            (baseline(800, p50_ms=1000.0), 100, "cannot serve this rate"),  # the last took 2 s: a queue grew
         ],
     )
     def test_a_target_that_could_not_serve_the_load_is_told(self, report, asked, said):
