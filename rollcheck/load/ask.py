@@ -99,7 +99,7 @@ async def ask(
     except WireError as e:
         outcome, detail = find_outcome(exchange.phase, Fault.PARSER), str(e)[:200]
     except OSError as e:
-        cause, detail = read_cause(e, reset=exchange.reset)
+        cause, detail = read_cause(e, reset=exchange.sock is not None and was_reset(exchange.sock))
         outcome = find_outcome(exchange.phase, cause)
     except _Eof as e:
         outcome = find_outcome(exchange.phase, e.fault)
@@ -131,7 +131,6 @@ class _Exchange:
         self.address, self.family = address, family
         self.phase = Phase.RESOLVE
         self.peer = ""
-        self.reset = False
         self.sock: socket.socket | None = None
 
     async def run(self, request: bytes) -> None:
@@ -188,7 +187,6 @@ class _Exchange:
 
     async def _read(self, sock: socket.socket) -> None:
         while not self.reader.done:
-            self.reset = was_reset(sock)
             try:
                 data = sock.recv(CHUNK)
             except (BlockingIOError, ssl.SSLWantReadError):
@@ -196,7 +194,7 @@ class _Exchange:
                 continue
             if data:
                 self.reader.receive(data)
-            elif self.reset:
+            elif was_reset(sock):
                 raise ConnectionResetError(errno.ECONNRESET, "reset under TLS")
             elif not self.reader.receive_eof():
                 raise _Eof(Fault.CUT if self.reader.received else Fault.EOF)

@@ -193,16 +193,19 @@ def read_cause(error: OSError, *, reset: bool = False) -> tuple[Cause, str]:
 
 
 def was_reset(sock: socket.socket) -> bool:
-    """Whether the peer has reset the connection; after its FIN the socket waits for our close, after an RST it is dead.
+    """Whether it was an RST that ended the connection, asked after TLS has read its end.
 
     Python's ssl module takes a reset for an EOF (its call to SSL_read_ex returns 0 for both, and errno is not looked
-    at), so the kernel is asked, and *before* the read: at an EOF without close_notify OpenSSL writes an alert, which a
-    peer that has closed answers with an RST of its own. A Unix socket has no such state: False.
+    at), so the kernel is asked. An EOF without close_notify makes OpenSSL write an alert, which a peer that has closed
+    answers with an RST of its own: the socket is closed then as well, but that RST, coming after a FIN, is an EPIPE
+    that nobody has been told of yet, whereas a reset has been read. A Unix socket has no such state: False.
     """
     if sock.family == socket.AF_UNIX:
         return False
     try:
-        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE
+        if sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _TCP_CLOSE:
+            return False
+        return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != errno.EPIPE
     except OSError:
         return True
 

@@ -3,6 +3,8 @@
 import errno
 import socket
 import ssl
+import struct
+import threading
 
 import pytest
 import trustme
@@ -199,6 +201,61 @@ def test_a_client_certificate_that_cannot_be_used_is_refused_by_name(authority, 
     )
     with pytest.raises(UsageError, match=said):
         made(cert_file=pem / cert if cert else "", key_file=pem / key if key else "")
+
+
+@pytest.fixture(scope="module")
+def tls_server(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def end_by_rst(sock) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@pytest.mark.parametrize(
+    ("end", "reset"),
+    [
+        (end_by_rst, True),
+        (lambda sock: sock.close(), False),
+        (lambda sock: socket.socket.shutdown(sock, socket.SHUT_WR), False),
+        (lambda sock: (sock.send(b"last words"), end_by_rst(sock)), True),
+        (lambda sock: (sock.send(b"last words"), sock.close()), False),
+    ],
+    ids=["rst", "fin", "half closed", "data, rst", "data, fin"],
+)
+@pytest.mark.parametrize("late", [False, True], ids=["in time", "late"])
+def test_a_reset_under_tls_is_told_from_a_close_whenever_it_is_read(tls_server, end, reset, late):
+    """The peer's answer to OpenSSL's alert is an RST as well, and must not be taken for one."""
+    ended = threading.Event()
+
+    def serve(listener) -> None:
+        raw, _ = listener.accept()
+        sock = tls_server.wrap_socket(raw, server_side=True)
+        sock.recv(100)
+        end(sock)
+        ended.set()
+        over.wait(5)
+        sock.close()
+
+    for _ in range(5):
+        over = threading.Event()
+        ended.clear()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=serve, args=(listener,))
+            thread.start()
+            client = make_tls_context(verify=False, ca_file="")
+            with client.wrap_socket(socket.create_connection(listener.getsockname())) as sock:
+                sock.send(b"request")
+                if late:
+                    assert ended.wait(5)
+                while sock.recv(100):
+                    pass
+                assert was_reset(sock) == reset
+            over.set()
+            thread.join()
 
 
 def test_http_1_1_alone_is_offered(monkeypatch):
