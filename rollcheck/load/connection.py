@@ -1,7 +1,7 @@
 """One connection and the attempt that is under way on it: a record with slots, driven by the reactor.
 
-    CONNECTING → (TLS) → SENDING → AWAITING → IDLE → SENDING → …  → CLOSED
-                                            → LINGERING (we asked for close; the peer's FIN is awaited) → CLOSED
+    CONNECTING → (TLS) → SENDING → AWAITING → READING → IDLE → SENDING → … → CLOSED
+                                                      → LINGERING (closing; the peer's FIN is awaited) → CLOSED
 
 Plain attributes and no methods of its own on the hot path: at full speed a connection is touched every five
 microseconds.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Outcome, Phase, Stage
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from rollcheck.load.lanes import LaneState
     from rollcheck.load.wire import ResponseReader
 
-CONNECTING, TLS, SENDING, AWAITING, IDLE, LINGERING, CLOSED = range(7)
+CONNECTING, TLS, SENDING, AWAITING, READING, IDLE, LINGERING, CLOSED = range(8)
 
 
 class Connection:
@@ -39,9 +40,13 @@ class Connection:
         first_byte: when its answer began, 0 before.
         received: bytes of its answer.
         unsent: what is left of its request.
+        slot: its place among the connections of its lane.
+        cap, retire_at: after so many requests, and from that instant on, it is closed when it is free.
     """
 
     __slots__ = (
+        "address",
+        "cap",
         "ended",
         "events",
         "fd",
@@ -51,32 +56,39 @@ class Connection:
         "lane",
         "local",
         "opened",
-        "peer",
         "pod",
         "reader",
         "received",
         "recv",
         "released",
         "requests",
+        "retire_at",
         "send",
         "sent",
         "seq",
+        "slot",
         "sock",
         "stage",
         "state",
         "unsent",
     )
 
-    def __init__(self, lane: LaneState, arrival: Arrival, sock: socket.socket, now: Instant) -> None:
+    def __init__(
+        self, lane: LaneState, arrival: Arrival, sock: socket.socket, address: Sequence[object], now: Instant
+    ) -> None:
         self.lane = lane
         self.use_socket(sock)
+        self.address = address
+        self.slot = lane.take_slot()
+        self.cap = lane.draw_cap()
+        self.retire_at = now + lane.max_age_ns
         self.state = CONNECTING
         self.events = 0
         self.id = self.requests = self.received = 0
         self.opened = self.ended = self.first_byte = 0
-        self.local = self.peer = self.pod = ""
+        self.local = self.pod = ""
         self.reader: ResponseReader | None = None
-        self.unsent = b""
+        self.unsent: bytes | memoryview = b""
         self.stage: Stage
         self.seq, self.stage, self.intended, self.released = arrival
         self.sent = now
@@ -89,15 +101,14 @@ class Connection:
         self.send = sock.send
 
     def mark_connected(self, number: int, now: Instant) -> None:
-        """The connection stands.
-
-        Raises:
-            OSError: it is gone already.
-        """
+        """The connection stands."""
         self.opened = now
-        self.local = format_address(self.sock.getsockname())
-        self.peer = format_address(self.sock.getpeername())
         self.id = number
+
+    @property
+    def peer(self) -> str:
+        """The other end as "ip:port", empty before it was connected."""
+        return format_address(self.address) if self.opened else ""
 
     @property
     def is_idle(self) -> bool:
@@ -107,7 +118,7 @@ class Connection:
     @property
     def is_busy(self) -> bool:
         """Whether an attempt is under way on it."""
-        return self.state <= AWAITING
+        return self.state <= READING
 
     @property
     def phase(self) -> Phase:
@@ -125,8 +136,8 @@ class Connection:
     def read_local(self) -> str:
         """Our end as "ip:port", also of a connection that never stood: the kernel chose the port at connect().
 
-        A node's connection tracking goes by that port, so a failure to connect is worth the system call, once; the
-        successes have it from `mark_connected`. Empty when no port could be had.
+        A node's connection tracking goes by that port, so a failure is worth the system call, once; successes are not
+        asked. Empty when no port could be had.
         """
         if not self.local:
             try:
@@ -149,8 +160,8 @@ class Connection:
             stage=self.stage,
             phase=phase,
             outcome=outcome,
-            intended_ns=self.intended,
-            released_ns=self.released,
+            intended_ns=self.sent if self.lane.closed_loop else self.intended,
+            released_ns=self.sent if self.lane.closed_loop else self.released,
             sent_ns=None if outcome is Outcome.DROPPED else self.sent,
             ended_ns=now,
             connected_ns=(self.opened or None) if new else None,
@@ -166,6 +177,8 @@ class Connection:
             bytes_received=self.received,
             pod=named,
             pod_from=("response" if pod else "connection") if named else "",
+            worker=self.lane.worker,
+            slot=self.slot,
         )
 
     def to_fact(self, closed_by: ClosedBy, now: Instant, *, reset: bool = False) -> ConnectionFact:
@@ -176,7 +189,7 @@ class Connection:
             opened_ns=self.opened,
             closed_ns=now,
             closed_by=closed_by,
-            local=self.local,
+            local=self.read_local(),
             peer=self.peer,
             requests=self.requests,
             idle_ns=now - self.ended if self.ended else 0,

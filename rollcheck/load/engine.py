@@ -1,7 +1,7 @@
 """The load: arrivals released on time, each on a lane's connection, each accounted for exactly once.
 
-One trio task owns an epoll set of its own, sleeps until trio says that set is readable, and drains it in batches. A
-timerfd in the same set stands for the timetable. Each turn:
+One trio task owns an epoll set of its own, sleeps until that set is readable, and drains it in batches. A timerfd in
+the same set stands for the timetable. Each turn:
 
     1. every readiness event the kernel has is handled, so that a close which has already arrived is seen;
        attempts past their deadline end
@@ -10,46 +10,57 @@ timerfd in the same set stands for the timetable. Each turn:
        go round again, so that step 1 always comes just before a write
     4. intervals and the health sample, when their time has come
 
+Under a load that leaves less than a millisecond or two between arrivals the task waits in epoll itself, and gives
+trio's other tasks their turn every few milliseconds: a wait through trio costs as much as several requests.
+
 Scheduled = ok + failed + not sent, per lane, at every end of a run: returned, abandoned or cancelled.
 """
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import trio
 
 from rollcheck import __version__
-from rollcheck.errors import UsageError
-from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Outcome, Phase, Stage
+from rollcheck.facts.actions import Note
+from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Stage
 from rollcheck.facts.clock import MILLISECOND, SECOND, Instant
 from rollcheck.facts.connections import Connection as ConnectionFact
-from rollcheck.facts.document import Fact
+from rollcheck.load.answers import Answer
+from rollcheck.load.arrivals import Arrivals
+from rollcheck.load.collector import quiet_collector
 from rollcheck.load.connection import Connection
+from rollcheck.load.dispatch import Dispatch
 from rollcheck.load.health import HealthMeter
-from rollcheck.load.lanes import FRESH_LIMIT, Arrival, LaneState
-from rollcheck.load.outcomes import Cause, Fault, find_outcome
-from rollcheck.load.pacer import plan_constant
+from rollcheck.load.lanes import FRESH_LIMIT, LaneState
 from rollcheck.load.plan import LoadPlan
-from rollcheck.load.reactor import NEVER, Answer, Reactor, use_of
+from rollcheck.load.poller import PollSet
+from rollcheck.load.reactor import Reactor, use_of
 from rollcheck.load.recorder import LaneBook, LoadRecorder, is_network_failure
+from rollcheck.load.requests import request_of
 from rollcheck.load.resolver import Resolver
-from rollcheck.load.schedule import Timetable, plan_deal
+from rollcheck.load.sprint import Sprint
 from rollcheck.load.timer import make_timer
-from rollcheck.load.wire import build_request
 
-RELEASE_BATCH = 16
-"""Arrivals released between two looks at the sockets."""
 YIELD_NS = MILLISECOND
 """How long a busy loop runs before trio's other tasks get their turn."""
+HOT_YIELD_NS = 4 * MILLISECOND
+HOT_QPS = 500
+"""From this rate on the loop waits in epoll itself."""
+HOT_WAIT_S = 0.001
+SPIN_NS = 30_000
+"""An arrival nearer than this is not worth a timer."""
 HEARTBEAT_NS = 100 * MILLISECOND
 """The loop comes round at least this often, so that a stall always shows."""
 SETTLE_NS = MILLISECOND
 """The next arrival must be at least this far away for a closed interval to be written at leisure."""
+POLL_EVENTS = 1024
+
+Start = Callable[[], Awaitable[Instant]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +74,8 @@ class Progress:
         backlog: arrivals waiting for a connection.
         by_outcome: "phase/outcome" → attempts that did not end OK.
         last_failures: the last three of those.
-        p50_us, p99_us: response time over the last interval, microseconds; 0 when nothing ended OK in it.
+        p50_us, p99_us: response time over the last interval, microseconds; 0 when nothing ended OK in it, or when
+            another process makes the histograms.
     """
 
     scheduled: int
@@ -81,72 +93,116 @@ class Progress:
 class Engine:
     """Puts the load of `plan` on its target and hands every fact to `sink`, which must not block.
 
+    Args:
+        plan: what to do.
+        sink: takes every fact; with `raw`, what `intervals.Settler.take` takes instead of those with histograms.
+        stage: of the first arrivals.
+        worker: takes the arrivals worker, worker + workers, … of one timetable; `workers` is how many there are.
+        raw: leave histograms to another process, so that this one imports no numpy.
+        portable: do without epoll and timerfd, as on systems that have none.
+
     Attributes:
-        probes: fresh probes sent after failures of reused connections.
+        aborted: why the load ended early (its warm-up failed, `abort_on` was met), empty when it did not.
 
     Raises:
-        UsageError: the plan asks for what cannot be (no lane with a share, an unreadable CA file, no epoll here).
+        UsageError: the plan asks for what cannot be (no lane with a share, an unreadable CA file).
     """
 
-    def __init__(self, plan: LoadPlan, sink: Callable[[Fact], None], *, stage: Stage = Stage.BASELINE) -> None:
+    def __init__(
+        self,
+        plan: LoadPlan,
+        sink: Callable[[Any], None],
+        *,
+        stage: Stage = Stage.BASELINE,
+        worker: int = 0,
+        workers: int = 1,
+        raw: bool = False,
+        portable: bool = False,
+    ) -> None:
         self.plan = plan
-        self.probes = 0
+        self.aborted = ""
         self._clock = time.monotonic_ns
-        self._stage = self._stage_before = stage
-        self._stage_at: Instant = 0
+        self._stage = stage
+        self._worker = worker
         now = self._clock()
         lanes = [lane for lane in plan.lanes if lane.share > 0]
-        self._timetable = Timetable(plan_constant(plan.qps), plan_deal([lane.share for lane in lanes]))
-        self._recorder = LoadRecorder([Lane(lane.lane) for lane in lanes], sink, keep=plan.keep, stage=stage, now=now)
-        self._lanes = [self._make_lane(Lane(lane.lane), lane.connections) for lane in lanes]
-        self._probe_lane = LaneState(
-            Lane.PROBE, limit=FRESH_LIMIT, request=self._request(close=True), book=LaneBook(Lane.PROBE)
-        )
-        self._due_probes: list[Arrival] = []
-        self._reactor = _make_reactor(plan, self)
-        self._timer = make_timer()
-        if self._timer is not None:
-            self._reactor.epoll.register(self._timer.fd, 1)
-        self._sleep_scope: trio.CancelScope | None = None
-        self._resolver = Resolver(plan.target.connect_host, plan.target.port, self._wake)
-        self._timeout_ns = int(plan.timeout_s * SECOND)
-        self._start = self._due = self._next_cut = self._next_sample = self._next_tick = now
-        self._until: Instant = NEVER
-        self._index = 0
-        self._health = HealthMeter(now)
-        self._abandoned = self._started = False
-
-    def _make_lane(self, name: Lane, connections: int) -> LaneState:
-        fresh = name is not Lane.REUSED
-        return LaneState(
-            name,
-            limit=connections or FRESH_LIMIT,
-            request=self._request(close=fresh),
-            book=self._recorder.books[name],
-        )
-
-    def _request(self, *, close: bool) -> bytes:
-        plan = self.plan
+        names = [Lane(lane.lane) for lane in lanes]
+        self._arrivals = Arrivals(plan, [lane.share for lane in lanes], worker=worker, workers=workers)
+        self._recorder = LoadRecorder(names, sink, keep=plan.keep, stage=stage, now=now, worker=worker, raw=raw)
         agent = f"rollcheck/{__version__}"
-        return build_request(plan.target, plan.method, plan.headers, plan.body, close=close, agent=agent)
+        self._lanes = [
+            LaneState(
+                name,
+                limit=_limit_of(plan, lane.connections, lane.share * lane.min_idle_s, workers),
+                request=request_of(plan, agent, path=lane.path, close=name is Lane.FRESH or not plan.keep_alive),
+                book=self._recorder.books[name],
+                plan=plan,
+                worker=worker,
+            )
+            for name, lane in zip(names, lanes, strict=True)
+        ]
+        probes = LaneState(
+            Lane.PROBE,
+            limit=FRESH_LIMIT,
+            request=request_of(plan, agent, close=True),
+            book=LaneBook(Lane.PROBE),
+            worker=worker,
+        )
+        self._reactor = Reactor(plan, self, self._clock, worker=worker, workers=workers, portable=portable)
+        self._timer = None if isinstance(self._reactor.poller, PollSet) else make_timer()
+        if self._timer is not None:
+            self._reactor.poller.register(self._timer.fd, 1)
+        self._resolver = Resolver(
+            plan.target.connect_host,
+            plan.target.port,
+            self._wake,
+            policy=plan.dns,
+            family=plan.resolve_ip_type,
+            turn=worker,
+            unix_socket=plan.target.unix_socket,
+        )
+        plain = not (plan.access_log or plan.fill_uuid or plan.reuse or plan.reconnect_every_s)
+        self._sprint = Sprint(self._reactor, self._clock, possible=plain and plan.keep_alive)
+        self._health = HealthMeter(now, worker=worker)
+        self._dispatch = Dispatch(
+            plan,
+            arrivals=self._arrivals,
+            lanes=self._lanes,
+            probes=probes,
+            reactor=self._reactor,
+            sprint=self._sprint,
+            resolver=self._resolver,
+            health=self._health,
+            on_end=self.on_end,
+            clock=self._clock,
+        )
+        self._dispatch.enter(stage, now)
+        self._hot = plan.closed_loop or _top_rate(plan) / workers >= HOT_QPS
+        self._sleep_scope: trio.CancelScope | None = None
+        self._next_cut = self._next_sample = self._next_tick = now
+        self._abandoned = self._started = self._stopped = False
 
     # What the run calls
 
     # A KeyboardInterrupt raised between two counters would lose an attempt; trio raises it elsewhere instead.
     @trio.lowlevel.enable_ki_protection
-    async def run(self) -> None:
-        """Put the load on; the first arrival is due at once.
+    async def run(self, start: Start | None = None) -> None:
+        """Put the load on; the first arrival is due at once, or, after the warm-up, when `start` says.
 
-        Returns after `stop`, once everything under way has ended, or soon after `abandon`. When cancelled, everything
-        under way is recorded as abandoned.
+        Returns once everything under way has ended, after the timetable's end or `stop`; or soon after `abandon`.
+        When cancelled, everything under way is recorded as abandoned.
         """
         assert not self._started, "an engine runs once"
         self._started = True
         try:
-            with _quiet_collector():
+            with quiet_collector():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._resolver.run, self._clock)
-                    await self._loop()
+                    self._begin_clocks()
+                    if self.plan.warmup and not self._stopped:
+                        await self._warm_up()
+                    if not self.aborted and not self._stopped:
+                        await self._put_on(start)
                     nursery.cancel_scope.cancel()
         finally:
             self._end()
@@ -154,7 +210,7 @@ class Engine:
     def enter(self, stage: Stage) -> None:
         """Arrivals that are due from now on belong to `stage`; cuts the interval."""
         now = self._clock()
-        self._stage_before, self._stage, self._stage_at = self._stage, stage, now
+        self._dispatch.enter(stage, now)
         self._recorder.enter(stage, now)
 
     def cut(self) -> None:
@@ -163,13 +219,19 @@ class Engine:
 
     def stop(self) -> None:
         """Release no arrival that is due after now; what is under way goes on to its end."""
-        self._until = min(self._until, self._clock())
+        self._stopped = True
+        self._arrivals.stop(self._clock())
         self._wake()
 
     def abandon(self) -> None:
         """End at once: what is under way becomes abandoned."""
         self._abandoned = True
         self.stop()
+
+    @property
+    def probes(self) -> int:
+        """Fresh probes sent after failures of reused connections."""
+        return self._dispatch.probes
 
     @property
     def scheduled(self) -> dict[str, int]:
@@ -182,7 +244,7 @@ class Engine:
         scheduled = sum(lane.scheduled for lane in self._lanes)
         ok = self._recorder.count_ok()
         failed, not_sent = sum(book.failed_total for book in books), sum(book.not_sent_total for book in books)
-        backlog = self._backlog()
+        backlog = self._dispatch.backlog
         return Progress(
             scheduled=scheduled,
             ok=ok,
@@ -192,79 +254,135 @@ class Engine:
             backlog=backlog,
             by_outcome=dict(self._recorder.by_outcome),
             last_failures=tuple(self._recorder.last_failures),
-            p50_us=self._recorder.latest.percentile(50),
-            p99_us=self._recorder.latest.percentile(99),
+            p50_us=self._recorder.percentile_us(50),
+            p99_us=self._recorder.percentile_us(99),
         )
 
-    # The loop
+    # The parts of a run
 
-    async def _loop(self) -> None:
+    def _begin_clocks(self) -> None:
         now = self._clock()
-        self._health = HealthMeter(now)
+        self._health = self._dispatch.health = HealthMeter(now, worker=self._worker)
         self._recorder.begin(now)
-        self._start = self._due = now
         self._next_cut = now + int(self.plan.interval_s * SECOND)
         self._next_sample = now + SECOND
-        expected = yielded = now
+        self._next_tick = now
+        if self._timer is None:
+            text = "this system has no epoll or no timerfd: the load engine takes its portable way, which is slower"
+            self._recorder.sink(Note(at_ns=now, topic="generator", text=text))
+
+    async def _warm_up(self) -> None:
+        """One request on every connection, apart from the load proper."""
+        stage = self._stage
+        self.enter(Stage.PREFLIGHT)
+        self._dispatch.queue_warmup()
+        await self._loop(lambda: self._dispatch.idle)
+        failures = self._recorder.last_failures
+        if failures and not self.plan.allow_initial_errors and not self._abandoned:
+            worst = failures[0]
+            status = f" {worst.status}" if worst.status else ""
+            said = f" ({worst.detail})" if worst.detail else ""
+            self.aborted = f"the warm-up failed: {worst.phase}/{worst.outcome}{status}{said}"
+        self.enter(stage)
+        self._recorder.forget()
+        for connection in self._reactor.table.values():
+            connection.stage = stage
+        for lane in self._lanes:
+            lane.scheduled = 0
+
+    async def _put_on(self, start: Start | None) -> None:
+        """The load proper, to its end."""
+        at = self._clock() if start is None else await start()
+        self._arrivals.begin(at)
+        self._begin_clocks()
+        if at > self._clock():
+            await trio.sleep((at - self._clock()) / SECOND - HOT_WAIT_S)
+        await self._loop(lambda: self._arrivals.over and self._dispatch.idle)
+
+    async def _loop(self, over: Callable[[], bool]) -> None:
+        expected = yielded = self._clock()
+        yield_ns = HOT_YIELD_NS if self._hot else YIELD_NS
+        wait = 0.0
         while not self._abandoned:
-            self._health.note_stall(self._clock() - expected)
-            seen = self._handle_events()
+            seen = self._handle_events(wait)
+            now = self._clock()
+            self._health.note_stall(now - expected)
             self._reactor.expire_due()
-            if self._due_probes:
-                self._send_probes()
-            more = self._release()
+            more = self._dispatch.release()
             now = self._clock()
             if now >= self._next_tick:
                 self._tick(now)
-            if self._until < NEVER and self._is_over():
+            if over():
                 return
-            busy = more or seen or bool(self._due_probes)
-            if busy and now - yielded < YIELD_NS:
-                expected = now
-            elif self._settled(now) or busy:
+            busy = more or seen or bool(self._dispatch.due_probes)
+            wait = 0.0
+            if now - yielded >= yield_ns and (busy or self._hot):
+                self._settled(now)
                 expected = now
                 await trio.lowlevel.checkpoint()
                 yielded = self._clock()
+            elif busy:
+                expected = now
+            elif self._settled(now):
+                expected = self._clock()
+            elif self._hot:
+                expected, wait = self._prepare_wait(now)
             else:
                 expected = await self._sleep(now)
                 yielded = self._clock()
 
-    def _handle_events(self) -> bool:
+    def _handle_events(self, wait: float) -> bool:
         """Handle everything that the kernel has to report; False when that was nothing, or the timer alone."""
-        events = self._reactor.epoll.poll(0, max(64, self._reactor.connections + 8))
-        timer_fd = -1 if self._timer is None else self._timer.fd
-        handle = self._reactor.handle
-        seen = False
-        for fd, event in events:
-            if fd == timer_fd:
-                assert self._timer is not None
-                self._timer.clear()
-            else:
-                seen = True
-                handle(fd, event)
-        return seen
+        events = self._reactor.poller.poll(wait, POLL_EVENTS)
+        if not events:
+            return False
+        if self._timer is not None:
+            for position, (fd, _) in enumerate(events):
+                if fd == self._timer.fd:
+                    self._timer.clear()
+                    events = [*events[:position], *events[position + 1 :]]
+                    break
+        self._dispatch.drain(events)
+        return bool(events)
 
     def _settled(self, now: Instant) -> bool:
         """Whether the quiet until the next arrival was used to write a closed interval.
 
         Under a load that leaves no such quiet, memory matters more than the lag of a few arrivals.
         """
-        quiet = self._due - now > SETTLE_NS
+        quiet = self._arrivals.due - now > SETTLE_NS
         return (quiet or self._recorder.overdue(now)) and self._recorder.settle_one()
+
+    def _next(self, now: Instant) -> Instant:
+        """When the loop must come round again whatever happens."""
+        at = min(self._arrivals.due, self._next_tick, self._reactor.next_check, now + HEARTBEAT_NS)
+        return min(at, self._dispatch.next_expiry())
+
+    def _prepare_wait(self, now: Instant) -> tuple[Instant, float]:
+        """How long epoll itself may wait, and when the loop should be back."""
+        due = self._next(now)
+        if due - now < SPIN_NS:
+            return now, 0.0
+        if self._timer is None:
+            return min(due, now + MILLISECOND), min(HOT_WAIT_S, (due - now) / SECOND)
+        if due - now < 2 * MILLISECOND:
+            self._timer.set(due)
+        return min(due, now + MILLISECOND), HOT_WAIT_S
 
     async def _sleep(self, now: Instant) -> Instant:
         """Wait for a socket or for the next thing on the timetable; gives back when the loop should have come round."""
-        at = min(self._due, self._next_tick, self._reactor.next_check, now + HEARTBEAT_NS)
-        for lane in self._lanes:
-            if lane.waiting:
-                at = min(at, lane.waiting[0][3] + self._timeout_ns)
-        if self._timer is not None:
+        at = self._next(now)
+        poller = self._reactor.poller
+        if isinstance(poller, PollSet):
+            with trio.move_on_after(min(max(at - now, 0) / SECOND, HOT_WAIT_S)) as self._sleep_scope:
+                await trio.sleep_forever()
+        elif self._timer is not None:
             self._timer.set(at)
-            await trio.lowlevel.wait_readable(self._reactor.epoll.fileno())
+            await trio.lowlevel.wait_readable(poller.fileno())  # type: ignore[attr-defined]
         else:
             with trio.move_on_after(max(at - now, 0) / SECOND) as self._sleep_scope:
-                await trio.lowlevel.wait_readable(self._reactor.epoll.fileno())
-            self._sleep_scope = None
+                await trio.lowlevel.wait_readable(poller.fileno())  # type: ignore[attr-defined]
+        self._sleep_scope = None
         return min(at, self._clock())
 
     def _wake(self) -> None:
@@ -274,123 +392,24 @@ class Engine:
         elif self._sleep_scope is not None:
             self._sleep_scope.cancel()
 
-    def _is_over(self) -> bool:
-        quiet = self._due == NEVER and not self._reactor.busy and not self._due_probes
-        return quiet and not any(lane.waiting for lane in self._lanes)
-
-    # Arrivals
-
-    def _release(self) -> bool:
-        """Start what waits and what is due, a few; True when more could start at once."""
-        for lane in self._lanes:
-            if lane.waiting:
-                self._serve(lane)
-        for _ in range(RELEASE_BATCH):
-            if self._due >= self._until:
-                self._due = NEVER
-                return False
-            now = self._clock()
-            if now < self._due:
-                return False
-            self._release_one(now)
-        return self._clock() >= self._due
-
-    def _release_one(self, now: Instant) -> None:
-        timetable = self._timetable
-        seq, intended = timetable.seq(self._index), self._due
-        lane = self._lanes[timetable.lane(seq)]
-        stage = self._stage if intended >= self._stage_at else self._stage_before
-        self._health.lags.append(now - intended)
-        lane.scheduled += 1
-        self._index += 1
-        self._due = self._start + timetable.offset_ns(timetable.seq(self._index))
-        arrival = (seq, stage, intended, now)
-        if lane.waiting or not self._take_up(lane, arrival, now):
-            lane.waiting.append(arrival)
-
-    def _serve(self, lane: LaneState) -> None:
-        """Give connections to the arrivals that waited longest; end those that waited too long."""
-        waiting = lane.waiting
-        for _ in range(RELEASE_BATCH):
-            if not waiting:
-                return
-            now = self._clock()
-            if waiting[0][3] + self._timeout_ns <= now:
-                known = self._resolver.known
-                cause, why = (Fault.NO_CONNECTION, "no free connection") if known else (Fault.DEADLINE, "lookup")
-                self._end_unsent(lane, waiting.popleft(), cause, why)
-            elif self._take_up(lane, waiting[0], now):
-                waiting.popleft()
-            else:
-                return
-
-    def _take_up(self, lane: LaneState, arrival: Arrival, now: Instant) -> bool:
-        """Start the arrival on a connection of its lane; False when it must wait for one."""
-        if lane.may_open():
-            address = self._resolver.pick(now)
-            if address is not None:
-                refusal = self._reactor.open(lane, arrival, address)
-                if refusal is not None:
-                    self._end_unsent(lane, arrival, *refusal)
-                else:
-                    self._health.waits.append(now - arrival[3])
-                return True
-            if self._resolver.known:
-                self._end_unsent(lane, arrival, Fault.LOOKUP, self._resolver.failure)
-                return True
-        connection = lane.take_idle()
-        if connection is None:
-            return False
-        self._reactor.send(connection, arrival)
-        self._health.waits.append(connection.sent - arrival[3])
-        return True
-
-    def _end_unsent(self, lane: LaneState, arrival: Arrival, cause: Cause, detail: str) -> None:
-        """The arrival ended before it had a connection."""
-        resolving = not self._resolver.known or cause is Fault.LOOKUP
-        phase = Phase.RESOLVE if resolving else Phase.CONNECT
-        seq, stage, intended, released = arrival
-        outcome = find_outcome(phase, cause)
-        # Asking for an address is an act on the network too: what fails there is the target's, and was sent.
-        sent = released if resolving and outcome is not Outcome.ABANDONED else None
-        self.on_end(
-            Attempt(
-                seq=seq,
-                lane=lane.name,
-                stage=stage,
-                phase=phase,
-                outcome=outcome,
-                intended_ns=intended,
-                released_ns=released,
-                sent_ns=sent,
-                ended_ns=self._clock(),
-                detail=detail,
-            )
-        )
-
-    def _send_probes(self) -> None:
-        """Follow each failure of a reused connection with a fresh one: that tells a dead connection from a dead
-        service.
-        """
-        for arrival in self._due_probes:
-            self.probes += 1
-            address = self._resolver.pick(self._clock())
-            if address is None:
-                self._end_unsent(self._probe_lane, arrival, Fault.LOOKUP, self._resolver.failure)
-                continue
-            refusal = self._reactor.open(self._probe_lane, arrival, address)
-            if refusal is not None:
-                self._end_unsent(self._probe_lane, arrival, *refusal)
-        self._due_probes.clear()
-
     # What the reactor reports
 
     def on_ok(self, connection: Connection, answer: Answer, now: Instant) -> None:
         """See `reactor.Listener`."""
         book = connection.lane.book
-        book.add_ok(answer.status, connection.intended, connection.sent, now)
+        book.services.append(now - connection.sent)
+        if not connection.lane.closed_loop:
+            book.responses.append(now - connection.intended)
+        if answer.known:
+            answer.hits += 1
+        else:
+            book.add_sizes(answer)
         if answer.pod:
             book.add_pod(answer.pod, use_of(connection), connection.sent, now)
+        if self.plan.access_log:
+            self._recorder.add_access(connection, answer.status, now)
+        if answer.status == self.plan.abort_on:
+            self._abort(f"an answer had status {answer.status}")
 
     def on_end(self, attempt: Attempt) -> None:
         """See `reactor.Listener`."""
@@ -398,14 +417,23 @@ class Engine:
             self._recorder.add_probe(attempt)
             return
         lost = attempt.use is ConnectionUse.REUSED and is_network_failure(attempt.outcome)
-        if lost and self._recorder.has_room:
+        if lost and self.plan.probe and self._recorder.has_room:
             now = self._clock()
-            self._due_probes.append((attempt.seq, attempt.stage, now, now))
-        self._recorder.add_failure(attempt)
+            self._dispatch.due_probes.append((attempt.seq, attempt.stage, now, now))
+        self._recorder.add_failure(attempt, access_log=self.plan.access_log)
+        if self.plan.abort_on is not None and self.plan.abort_on == (attempt.status or -1):
+            self._abort(
+                f"an attempt ended {attempt.phase}/{attempt.outcome} {attempt.status or attempt.detail}".strip()
+            )
 
     def on_closed(self, fact: ConnectionFact) -> None:
         """See `reactor.Listener`."""
-        self._recorder.add_connection(fact)
+        self._recorder.add_fact(fact)
+
+    def _abort(self, why: str) -> None:
+        if not self._abandoned and self._dispatch.stage is not Stage.PREFLIGHT:
+            self.aborted = self.aborted or why
+            self.stop()
 
     # Ticks and the end
 
@@ -421,50 +449,37 @@ class Engine:
         self._next_tick = min(self._next_cut, self._next_sample, now + HEARTBEAT_NS)
 
     def _sample(self, now: Instant) -> None:
-        self._recorder.add_health(
+        released = sum(lane.scheduled for lane in self._lanes)
+        self._recorder.add_raw(
             self._health.sample(
                 now,
-                asked=self._timetable.count(min(now, self._until) - self._start),
-                backlog=self._backlog(),
+                asked=released if self.plan.closed_loop else self._arrivals.count(now),
+                released=released,
+                backlog=self._dispatch.backlog,
                 in_flight=self._reactor.busy,
                 connections=self._reactor.connections,
             )
         )
 
-    def _backlog(self) -> int:
-        return sum(len(lane.waiting) for lane in self._lanes)
-
     def _end(self) -> None:
         """Account for everything, and give everything back."""
-        self._until = min(self._until, self._clock())
+        self._arrivals.stop(self._clock())
         self._reactor.close()
-        self._due_probes.clear()
-        for lane in self._lanes:
-            while lane.waiting:
-                self._end_unsent(lane, lane.waiting.popleft(), Fault.END, "")
+        self._dispatch.close()
         now = self._clock()
         self._sample(now)
         self._recorder.finish(now)
+        self._recorder.add_totals(self._lanes)
         if self._timer is not None:
             self._timer.close()
 
 
-def _make_reactor(plan: LoadPlan, engine: Engine) -> Reactor:
-    try:
-        return Reactor(plan, engine, time.monotonic_ns)
-    except AttributeError as e:
-        raise UsageError("load needs epoll, which this system does not have; run rollcheck on Linux") from e
+def _limit_of(plan: LoadPlan, connections: int, rested_s: float, workers: int) -> int:
+    """Connections that one worker's lane may hold: its own bound, or as many as let each of them rest long enough."""
+    if rested_s and not plan.closed_loop:
+        connections = max(connections, int(_top_rate(plan) / workers * rested_s) + 1)
+    return connections or FRESH_LIMIT
 
 
-@contextmanager
-def _quiet_collector() -> Iterator[None]:
-    """Keep the garbage collector from walking everything that is alive while requests are timed."""
-    before = gc.get_threshold()
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+def _top_rate(plan: LoadPlan) -> float:
+    return max((max(stage.qps_from, stage.qps_to) for stage in plan.stages), default=plan.qps)

@@ -90,6 +90,12 @@ class Histogram:
         self._hdr.add(other._hdr)
         self.clamped += other.clamped
 
+    def copy(self) -> Histogram:
+        """Another one that holds the same."""
+        made = Histogram()
+        made.merge(self)
+        return made
+
     def encode(self) -> str:
         """A base64 V2 blob that every HdrHistogram library reads; empty when there is nothing in it."""
         return self._hdr.encode().decode("ascii") if self._hdr.total_count else ""

@@ -6,21 +6,41 @@ longest: that way all its connections stay in use, and with them the pods that t
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from random import Random
 from typing import TYPE_CHECKING
 
 from rollcheck.facts.attempts import Lane, Stage
-from rollcheck.facts.clock import Instant
+from rollcheck.facts.clock import SECOND, Instant
+from rollcheck.facts.wiretotals import SlotTotals
+from rollcheck.load.recorder import RunningMoments
+from rollcheck.load.transport import format_address
 
 if TYPE_CHECKING:
     from rollcheck.load.connection import Connection
+    from rollcheck.load.plan import LoadPlan
     from rollcheck.load.recorder import LaneBook
 
 Arrival = tuple[int, Stage, Instant, Instant]
 """Number, stage, intended, released."""
 
 FRESH_LIMIT = 1000
-"""Connections of the fresh lane at once, unless its plan says otherwise."""
+"""Connections of a lane at once, unless its plan says otherwise."""
+
+_FOR_EVER = 2**60
+
+
+class Slot:
+    """One place for a connection, and what went through it."""
+
+    __slots__ = ("addresses", "connect", "sockets")
+
+    def __init__(self) -> None:
+        self.sockets = 0
+        self.connect = RunningMoments()
+        self.addresses: Counter[Sequence[object]] = Counter()
 
 
 class LaneState:
@@ -28,32 +48,74 @@ class LaneState:
 
     Attributes:
         request: the bytes that each of its requests is.
+        fresh: whether a connection carries one request only.
+        fills: whether new connections are opened before any is used again.
+        closed_loop: whether a request follows each answer at once, instead of a timetable.
         open: connections that are connecting, busy or idle.
         limit: the most of them at once.
         waiting: released arrivals without a connection, oldest first.
+        idle: connections that were idle when they were put there, the longest first.
         scheduled: arrivals released so far.
+        max_age_ns: a connection older than that is replaced when it is free.
+        slots: what each place for a connection has seen; only filled for whoever asks for `SlotTotals`.
     """
 
-    __slots__ = ("_idle", "book", "fresh", "limit", "name", "open", "request", "scheduled", "waiting")
+    __slots__ = (
+        "_caps",
+        "_free",
+        "_random",
+        "book",
+        "closed_loop",
+        "fills",
+        "fresh",
+        "idle",
+        "limit",
+        "max_age_ns",
+        "name",
+        "open",
+        "request",
+        "scheduled",
+        "slots",
+        "waiting",
+        "worker",
+    )
 
-    def __init__(self, name: Lane, *, limit: int, request: bytes, book: LaneBook) -> None:
+    def __init__(
+        self,
+        name: Lane,
+        *,
+        limit: int,
+        request: bytes,
+        book: LaneBook,
+        plan: LoadPlan | None = None,
+        worker: int = 0,
+    ) -> None:
         self.name = name
-        self.fresh = name is not Lane.REUSED
+        self.fresh = name in {Lane.FRESH, Lane.PROBE} or (plan is not None and not plan.keep_alive)
+        self.fills = name in {Lane.REUSED, Lane.IDLE_AGED}
         self.limit = limit
         self.request = request
         self.book = book
+        book.reusing = not self.fresh
+        self.worker = worker
         self.open = 0
         self.scheduled = 0
         self.waiting: deque[Arrival] = deque()
-        self._idle: deque[Connection] = deque()
+        self.idle: deque[Connection] = deque()
+        self.slots: list[Slot] = []
+        self._free: list[int] = []
+        self.closed_loop = plan is not None and plan.closed_loop
+        self._caps = plan.reuse if plan is not None else None
+        self.max_age_ns = int(plan.reconnect_every_s * SECOND) if plan and plan.reconnect_every_s else _FOR_EVER
+        self._random = Random((plan.seed if plan else 0) * 1000 + worker)
 
     def put_idle(self, connection: Connection) -> None:
         """The connection is free for another request."""
-        self._idle.append(connection)
+        self.idle.append(connection)
 
     def take_idle(self) -> Connection | None:
         """The connection that has been idle longest; None when there is none."""
-        idle = self._idle
+        idle = self.idle
         while idle:
             connection = idle.popleft()
             if connection.is_idle:  # else it was closed while it stood in the queue
@@ -63,3 +125,34 @@ class LaneState:
     def may_open(self) -> bool:
         """Whether one more connection fits."""
         return self.open < self.limit
+
+    def draw_cap(self) -> int:
+        """How many requests the next connection may carry."""
+        return self._random.randint(*self._caps) if self._caps else _FOR_EVER
+
+    # Places
+
+    def take_slot(self) -> int:
+        """The lowest free place for a connection."""
+        if self._free:
+            return heappop(self._free)
+        self.slots.append(Slot())
+        return len(self.slots) - 1
+
+    def free_slot(self, slot: int) -> None:
+        """The place is free again."""
+        heappush(self._free, slot)
+
+    def slot_totals(self) -> list[SlotTotals]:
+        """What every place has seen."""
+        return [
+            SlotTotals(
+                worker=self.worker,
+                lane=self.name,
+                slot=number,
+                sockets=slot.sockets,
+                connect_ns=slot.connect.moments(),
+                addresses={format_address(address): n for address, n in slot.addresses.items()},
+            )
+            for number, slot in enumerate(self.slots)
+        ]

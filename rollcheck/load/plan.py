@@ -246,6 +246,7 @@ class LoadPlan:
             `allow_initial_errors`.
         abort_on: end the load at the first answer of that status, −1 for the first failure without a status.
         access_log: report every attempt.
+        probe: follow each failure of a reused connection with a request on a fresh one.
 
         keep_alive: False makes the reused lanes close each connection after its answer.
         half_close: shut down the writing side after each request; only without keep_alive and TLS.
@@ -287,6 +288,7 @@ class LoadPlan:
     allow_initial_errors: bool = False
     abort_on: int | None = None
     access_log: bool = False
+    probe: bool = True
 
     keep_alive: bool = True
     half_close: bool = False

@@ -5,7 +5,8 @@ end. Readiness is level-triggered, so a bounded read leaves the rest for the nex
 a batch is being handled: an event left in the batch for a closed descriptor must not meet a new one of that number.
 
 One server's answers mostly repeat byte for byte. A bounded memo from the exact bytes of a small answer to what the
-parser made of them leaves the parser for the first of each.
+parser made of them leaves the parser for the first of each. `sprint` knows the shortest way for those; everything
+else, and whatever is unusual there, goes through here.
 """
 
 from __future__ import annotations
@@ -14,30 +15,47 @@ import errno
 import select
 import socket
 import ssl
-from typing import NamedTuple, Protocol
+from contextlib import suppress
+from typing import Protocol
+from uuid import uuid4
 
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Outcome, Phase
 from rollcheck.facts.clock import MILLISECOND, Instant
 from rollcheck.facts.connections import ClosedBy
 from rollcheck.facts.connections import Connection as ConnectionFact
-from rollcheck.load.connection import AWAITING, CLOSED, CONNECTING, IDLE, LINGERING, SENDING, TLS, Connection
+from rollcheck.load.answers import KNOWN_BYTES, KNOWN_LIMIT, Answer
+from rollcheck.load.arrivals import NEVER
+from rollcheck.load.connection import (
+    AWAITING,
+    CLOSED,
+    CONNECTING,
+    IDLE,
+    LINGERING,
+    READING,
+    SENDING,
+    TLS,
+    Connection,
+)
 from rollcheck.load.lanes import Arrival, LaneState
 from rollcheck.load.outcomes import Cause, Fault, describe_errno, find_outcome
 from rollcheck.load.plan import LoadPlan
+from rollcheck.load.poller import make_poller
 from rollcheck.load.timer import Clock
-from rollcheck.load.transport import Address, make_tls_context, open_socket, read_cause, was_reset
+from rollcheck.load.transport import Address, begin_connect, make_tls_context, open_socket, read_cause, was_reset
 from rollcheck.load.wire import KEEP_BODY, ResponseReader, WireError, make_reader
 
-NEVER: Instant = 2**62
 CHUNK = 65_536
+FIRST_CHUNK = 8_192
+"""Nearly every answer fits; room for a large one costs more than it holds."""
 READS_PER_EVENT = 16
 """Reads of one connection before the others get their turn."""
-MEMO_BYTES = 4_096
-MEMO_SIZE = 512
+SPARE_READERS = 512
 LINGER_NS = 250 * MILLISECOND
 """How long a connection that we asked to be closed waits for the peer's FIN. Whoever closes first keeps the port in
 TIME_WAIT, and our ephemeral ports are the scarcer ones."""
 EXPIRY_GRAIN_NS = MILLISECOND
+UUID_MARK = b"00000000-0000-4000-8000-000000000000"
+"""Where a request has a UUID of its own each time."""
 
 _IN = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)
 _OUT = getattr(select, "EPOLLOUT", 4)
@@ -45,15 +63,6 @@ _RESET = getattr(select, "EPOLLHUP", 16) | getattr(select, "EPOLLERR", 8)
 _GONE = getattr(select, "EPOLLRDHUP", 0x2000) | _RESET
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
 _LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class Answer(NamedTuple):
-    """A whole answer, judged."""
-
-    status: int
-    outcome: Outcome
-    keep_alive: bool
-    pod: str
 
 
 class Listener(Protocol):
@@ -75,28 +84,47 @@ class Reactor:
     Attributes:
         busy: attempts under way on a connection.
         next_check: the instant at which `expire_due` next has something to look at.
+        table: connections by file descriptor.
+        tls: whether they are encrypted.
     """
 
-    def __init__(self, plan: LoadPlan, listener: Listener, clock: Clock) -> None:
+    def __init__(
+        self,
+        plan: LoadPlan,
+        listener: Listener,
+        clock: Clock,
+        *,
+        worker: int = 0,
+        workers: int = 1,
+        portable: bool = False,
+    ) -> None:
         self._target = plan.target
         self._expectation = plan.expectation
         self._method, self._pod_header = plan.method, plan.pod_header
         self._timeout_ns = int(plan.timeout_s * 1e9)
-        self._tls = make_tls_context(verify=plan.verify_tls, ca_file=plan.ca_file) if plan.target.tls else None
+        self._tls = (
+            make_tls_context(
+                verify=plan.verify_tls, ca_file=plan.ca_file, cert_file=plan.cert_file, key_file=plan.key_file
+            )
+            if plan.target.tls
+            else None
+        )
+        self.tls = self._tls is not None
         self._listener = listener
         self._clock = clock
-        self.epoll = select.epoll()
-        self._connections: dict[int, Connection] = {}
+        self.poller = make_poller(portable=portable)
+        self.table: dict[int, Connection] = {}
         self._readers: list[ResponseReader] = []
-        self._memo: dict[bytes, Answer] = {}
-        self._last_id = 0
+        self._last_id, self._id_step = worker + 1 - workers, workers
+        self._half_close, self._access_log = plan.half_close, plan.access_log
+        self._fill_uuid = plan.fill_uuid
         self.busy = 0
         self.next_check: Instant = NEVER
 
     @property
     def connections(self) -> int:
         """Connections in any state."""
-        return len(self._connections)
+        return len(self.table)
 
     # Starting an attempt
 
@@ -107,48 +135,93 @@ class Reactor:
         except OSError as e:
             return read_cause(e)
         now = self._clock()
-        connection = Connection(lane, arrival, sock, now)
-        self._connections[connection.fd] = connection
+        connection = Connection(lane, arrival, sock, address[1], now)
+        self.table[connection.fd] = connection
         lane.open += 1
+        lane.slots[connection.slot].sockets += 1
         self._begin(now)
-        error = sock.connect_ex(address[1])
+        error = begin_connect(sock, address)
         if error == 0:
             self._on_connected(connection)
-        elif error in _IN_PROGRESS:
-            self._want(connection, _OUT)
-        else:
+        elif error not in _IN_PROGRESS:
             self._fail(connection, error, describe_errno(error))
+        elif self.tls or not self._send_early(connection):
+            self._want(connection, _OUT)
         return None
+
+    def _send_early(self, connection: Connection) -> bool:
+        """Try to send before the kernel has reported the connection; False when it does not stand yet.
+
+        On loopback it nearly always does: that saves three system calls and a turn of the loop a connection.
+        """
+        request = self.request_of(connection)
+        try:
+            sent = connection.send(request)
+        except _LATER:
+            return False
+        except OSError as e:
+            self._fail(connection, *read_cause(e))
+            return True
+        self._mark_connected(connection)
+        self.on_sent(connection, request, sent)
+        return True
+
+    def _mark_connected(self, connection: Connection) -> None:
+        self._last_id += self._id_step
+        now = self._clock()
+        connection.mark_connected(self._last_id, now)
+        lane = connection.lane
+        if lane.book.detailed:
+            lane.book.connects.append(now - connection.sent)
+            slot = lane.slots[connection.slot]
+            slot.connect.add(now - connection.sent)
+            slot.addresses[connection.address] += 1
 
     def send(self, connection: Connection, arrival: Arrival) -> None:
         """Begin an attempt on an idle connection."""
         connection.seq, connection.stage, connection.intended, connection.released = arrival
-        connection.received = connection.first_byte = 0
         connection.sent = now = self._clock()
         self._begin(now)
-        self._send(connection, connection.lane.request)
+        self._send(connection, self.request_of(connection))
+
+    def request_of(self, connection: Connection) -> bytes:
+        """The bytes of the connection's next request."""
+        request = connection.lane.request
+        return request.replace(UUID_MARK, str(uuid4()).encode()) if self._fill_uuid else request
 
     def _begin(self, now: Instant) -> None:
         self.busy += 1
         if now + self._timeout_ns < self.next_check:
             self.next_check = now + self._timeout_ns
 
-    def _send(self, connection: Connection, data: bytes) -> None:
+    def _send(self, connection: Connection, data: bytes | memoryview) -> None:
         try:
             sent = connection.send(data)
-        except _LATER:
-            sent = 0
         except OSError as e:
-            connection.state = SENDING
-            self._on_send_failed(connection, e)
-            return
+            self.on_write_error(connection, e)
+        else:
+            self.on_sent(connection, data, sent)
+
+    def on_write_error(self, connection: Connection, error: OSError) -> None:
+        """Writing failed, or the kernel takes nothing now."""
+        if isinstance(error, _LATER):
+            pending = connection.unsent or self.request_of(connection)
+            self.on_sent(connection, pending, 0)
+        else:
+            self._on_send_error(connection, error)
+
+    def on_sent(self, connection: Connection, data: bytes | memoryview, sent: int) -> None:
+        """So many bytes of `data` went out."""
         if sent == len(data):
             connection.state = AWAITING
             connection.unsent = b""
+            if self._half_close and connection.lane.fresh:
+                with suppress(OSError):  # gone already: the read will say so
+                    connection.sock.shutdown(socket.SHUT_WR)
             self._want(connection, _IN)
         else:
             connection.state = SENDING
-            connection.unsent = data[sent:]
+            connection.unsent = memoryview(data)[sent:]
             # A server may answer, and close, before it has read everything.
             self._want(connection, _IN | _OUT)
 
@@ -156,20 +229,20 @@ class Reactor:
         if connection.events == events:
             return
         if connection.events:
-            self.epoll.modify(connection.fd, events)
+            self.poller.modify(connection.fd, events)
         else:
-            self.epoll.register(connection.fd, events)
+            self.poller.register(connection.fd, events)
         connection.events = events
 
     # Events
 
     def handle(self, fd: int, events: int) -> None:
         """Do what one readiness event asks for."""
-        connection = self._connections.get(fd)
+        connection = self.table.get(fd)
         if connection is None:  # closed earlier in this batch
             return
         state = connection.state
-        if state == AWAITING:
+        if state in {AWAITING, READING}:
             self._read(connection, events)
         elif state == IDLE:
             self._on_idle_event(connection, events)
@@ -193,24 +266,22 @@ class Reactor:
             self._on_connected(connection)
 
     def _on_connected(self, connection: Connection) -> None:
+        self._mark_connected(connection)
+        if self._tls is None:
+            self._send(connection, self.request_of(connection))
+            return
+        connection.state = TLS
         try:
-            connection.mark_connected(self._last_id + 1, self._clock())
-            self._last_id += 1
-            if self._tls is not None:
-                connection.state = TLS
-                connection.use_socket(
-                    self._tls.wrap_socket(
-                        connection.sock, server_hostname=self._target.server_name, do_handshake_on_connect=False
-                    )
+            connection.use_socket(
+                self._tls.wrap_socket(
+                    connection.sock, server_hostname=self._target.server_name, do_handshake_on_connect=False
                 )
+            )
         except OSError as e:
             # Connected and gone again before we looked.
             self._fail(connection, *read_cause(e, reset=True), reset=True)
             return
-        if self._tls is None:
-            self._send(connection, connection.lane.request)
-        else:
-            self._shake_hands(connection, 0)
+        self._shake_hands(connection, 0)
 
     def _shake_hands(self, connection: Connection, events: int) -> None:
         assert isinstance(connection.sock, ssl.SSLSocket)
@@ -221,10 +292,10 @@ class Reactor:
         except ssl.SSLWantWriteError:
             self._want(connection, _IN | _OUT)
         except OSError as e:
-            cause, detail = read_cause(e, reset=bool(events & _RESET))
+            cause, detail = read_cause(e, reset=self._was_reset(connection, events))
             self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
         else:
-            self._send(connection, connection.lane.request)
+            self._send(connection, self.request_of(connection))
 
     def _on_idle_event(self, connection: Connection, events: int) -> None:
         """Something came on an idle connection: its end, or bytes that nobody asked for."""
@@ -240,27 +311,47 @@ class Reactor:
         self._close(connection, ClosedBy.PEER_IDLE, reset=reset)
 
     def _read(self, connection: Connection, events: int) -> None:
+        try:
+            data = connection.recv(CHUNK)
+        except OSError as e:
+            self.on_recv_error(connection, e, events)
+        else:
+            self.take_data(connection, data, events)
+
+    def _was_reset(self, connection: Connection, events: int) -> bool:
+        """Whether what just failed did so by an RST; TLS cannot tell, so the kernel is asked."""
+        return was_reset(connection.sock) if self.tls else bool(events & _RESET)
+
+    def on_recv_error(self, connection: Connection, error: OSError, events: int) -> None:
+        """Reading failed, or there was nothing to read after all."""
+        if not isinstance(error, _LATER):
+            cause, detail = read_cause(error, reset=self._was_reset(connection, events))
+            self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
+
+    def take_data(self, connection: Connection, data: bytes, events: int) -> None:
+        """Bytes of an answer came, or its end; read on while there is more, within bounds."""
         for _ in range(READS_PER_EVENT):
-            try:
-                data = connection.recv(CHUNK)
-            except _LATER:
-                return
-            except OSError as e:
-                cause, detail = read_cause(e, reset=bool(events & _RESET))
-                self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
-                return
             if not data:
                 self._on_eof(connection, events)
                 return
             if self._take_in(connection, data, events) or not self._holds_more(connection, data):
                 return
+            try:
+                data = connection.recv(CHUNK)
+            except OSError as e:
+                self.on_recv_error(connection, e, events)
+                return
+        if data:
+            self._take_in(connection, data, events)
+        else:
+            self._on_eof(connection, events)
 
     def _holds_more(self, connection: Connection, data: bytes) -> bool:
         """Whether to read on at once. TLS does so only for what it has decrypted already: `events` tell a reset from a
         close only as long as they are newer than what is read.
         """
         if self._tls is None:
-            return len(data) == CHUNK
+            return len(data) in {CHUNK, FIRST_CHUNK}
         return connection.sock.pending() > 0  # type: ignore[union-attr]
 
     def _take_in(self, connection: Connection, data: bytes, events: int) -> bool:
@@ -268,12 +359,13 @@ class Reactor:
         whole_at_once = connection.received == 0
         connection.received += len(data)
         if whole_at_once:
-            if len(data) <= MEMO_BYTES:
-                known = self._memo.get(data)
-                if known is not None:
-                    self._finish(connection, known, events)
-                    return True
+            known = connection.lane.book.known.get(data)
+            if known is not None:
+                self._finish(connection, known, events)
+                return True
             connection.first_byte = self._clock()
+            if connection.state == AWAITING:
+                connection.state = READING
             self._prepare_reader(connection)
         reader = connection.reader
         assert reader is not None
@@ -283,9 +375,10 @@ class Reactor:
             self._fail(connection, Fault.PARSER, str(e)[:200])
             return True
         if whole:
-            answer = self._judge(reader)
-            if whole_at_once and len(data) <= MEMO_BYTES and not reader.surplus:
-                self._remember(data, answer)
+            answer = self._judge(reader, connection.received)
+            fits = whole_at_once and len(data) <= KNOWN_BYTES and not reader.surplus
+            if fits and answer.outcome is Outcome.OK and not self._access_log:
+                connection.lane.book.remember(data, answer, KNOWN_LIMIT)
             self._finish(connection, answer, events, surplus=reader.surplus)
         return whole
 
@@ -300,14 +393,16 @@ class Reactor:
         else:
             connection.reader.next()
 
-    def _judge(self, reader: ResponseReader) -> Answer:
+    def _judge(self, reader: ResponseReader, received: int) -> Answer:
         outcome = self._expectation.judge(reader.status, reader.body)
-        return Answer(reader.status, outcome, reader.keep_alive, reader.pod)
-
-    def _remember(self, data: bytes, answer: Answer) -> None:
-        if len(self._memo) >= MEMO_SIZE:
-            self._memo.clear()  # a Date header makes a new answer each second: old ones never come again
-        self._memo[data] = answer
+        return Answer(
+            reader.status,
+            outcome,
+            keep_alive=reader.keep_alive,
+            pod=reader.pod,
+            head_bytes=reader.head_bytes,
+            total_bytes=received,
+        )
 
     # Ends of attempts
 
@@ -329,6 +424,7 @@ class Reactor:
             self._listener.on_ok(connection, answer, now)
         connection.requests += 1
         connection.ended = now
+        connection.received = connection.first_byte = 0
         surplus = surplus or (self._tls is not None and connection.sock.pending() > 0)  # type: ignore[union-attr]
         if lane.fresh:
             self._linger(connection, now, gone=bool(events & _GONE))
@@ -339,6 +435,8 @@ class Reactor:
         elif events & _GONE:
             # Answer and end came together; it was idle for no time at all.
             self._close(connection, ClosedBy.PEER_IDLE, reset=bool(events & _RESET))
+        elif connection.requests >= connection.cap or now >= connection.retire_at:
+            self._close(connection, ClosedBy.US_POLICY)
         else:
             connection.state = IDLE
             lane.put_idle(connection)
@@ -347,7 +445,7 @@ class Reactor:
         if gone:
             self._close(connection)
             return
-        connection.lane.open -= 1
+        self._leave(connection)
         connection.state = LINGERING
         self._want(connection, _IN)
         if now + LINGER_NS < self.next_check:
@@ -355,17 +453,18 @@ class Reactor:
 
     def _on_eof(self, connection: Connection, events: int) -> None:
         reader = connection.reader
-        if self._tls is not None and events & _RESET:
+        if self._tls is not None and was_reset(connection.sock):
             self._fail(connection, errno.ECONNRESET, describe_errno(errno.ECONNRESET), reset=True)
         elif not connection.received or reader is None:
             self._fail(connection, Fault.EOF, "")
         elif reader.receive_eof():
-            self._finish(connection, self._judge(reader), 0)
+            self._finish(connection, self._judge(reader, connection.received), 0)
         else:
             self._fail(connection, Fault.CUT, "")
 
-    def _on_send_failed(self, connection: Connection, error: OSError) -> None:
+    def _on_send_error(self, connection: Connection, error: OSError) -> None:
         """The request could not be written; an answer that came first (413, 408) still counts."""
+        connection.state = SENDING
         try:
             data = connection.recv(CHUNK)
         except OSError:
@@ -388,17 +487,22 @@ class Reactor:
 
     def _close(self, connection: Connection, closed_by: ClosedBy | None = None, *, reset: bool = False) -> None:
         """Close it, and record it when its lane keeps connections or its only attempt failed."""
-        del self._connections[connection.fd]
+        del self.table[connection.fd]
         if connection.state != LINGERING:
-            connection.lane.open -= 1
+            self._leave(connection)
         connection.state = CLOSED
-        # The kernel takes a closed descriptor out of the epoll set by itself.
-        connection.sock.close()
-        if connection.reader is not None and len(self._readers) < MEMO_SIZE:
-            self._readers.append(connection.reader)
-        connection.reader = None
         if connection.opened and closed_by is not None:
             self._listener.on_closed(connection.to_fact(closed_by, self._clock(), reset=reset))
+        # The kernel takes a closed descriptor out of the epoll set by itself.
+        connection.sock.close()
+        if connection.reader is not None and len(self._readers) < SPARE_READERS:
+            self._readers.append(connection.reader)
+        connection.reader = None
+
+    def _leave(self, connection: Connection) -> None:
+        """Its place in the lane is free."""
+        connection.lane.open -= 1
+        connection.lane.free_slot(connection.slot)
 
     # Time, and the end
 
@@ -415,7 +519,7 @@ class Reactor:
         looking at all connections once per earliest deadline costs nothing per request.
         """
         earliest = NEVER
-        for connection in list(self._connections.values()):
+        for connection in list(self.table.values()):
             if connection.is_busy:
                 due = connection.sent + self._timeout_ns
                 if due <= now:
@@ -429,18 +533,21 @@ class Reactor:
             else:
                 continue
             earliest = min(earliest, due)
+        # With nothing under way there is nothing to look at; but whoever begins a request need not check for that.
+        if earliest == NEVER and self.table:
+            earliest = now + self._timeout_ns
         self.next_check = max(earliest, now + EXPIRY_GRAIN_NS) if earliest < NEVER else NEVER
 
     def close(self) -> None:
         """End everything: what is under way is abandoned."""
-        for connection in list(self._connections.values()):
+        for connection in list(self.table.values()):
             if connection.is_busy:
                 self._fail(connection, Fault.END, "")
             elif connection.state == LINGERING:
                 self._close(connection)
             else:
                 self._close(connection, ClosedBy.US_END)
-        self.epoll.close()
+        self.poller.close()
 
 
 def use_of(connection: Connection) -> ConnectionUse:

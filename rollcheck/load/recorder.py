@@ -2,7 +2,7 @@
 
 Everything here is sync and has no checkpoint, so that no cancellation can lose an attempt. Making and encoding a
 histogram takes a fifth of a millisecond, which would delay arrivals; so a cut only puts the raw numbers aside, and
-the engine calls `settle_one` when nothing else is due.
+the engine calls `settle_one` when nothing else is due; or they are handed on raw, to be settled in another process.
 """
 
 from __future__ import annotations
@@ -10,13 +10,18 @@ from __future__ import annotations
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from rollcheck.facts.attempts import Attempt, ConnectionUse, Interval, Lane, Outcome, PodTally, Stage
+from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Outcome, Stage
 from rollcheck.facts.clock import MILLISECOND, Instant
 from rollcheck.facts.connections import Connection
-from rollcheck.facts.document import Fact
-from rollcheck.facts.health import HealthSample
-from rollcheck.load.histogram import Histogram
+from rollcheck.facts.wiretotals import AccessLine, Moments, SlotTotals
+from rollcheck.load.answers import Answer
+from rollcheck.load.intervals import RawHealth, RawInterval, RawLatencies, RawWireTotals, Settler, Tallies
+
+if TYPE_CHECKING:
+    from rollcheck.load.connection import Connection as LoadedConnection
+    from rollcheck.load.lanes import LaneState
 
 MERGE_NS = 10 * MILLISECOND
 """A cut that follows another within this is the same cut."""
@@ -24,53 +29,108 @@ SETTLE_WITHIN_NS = 200 * MILLISECOND
 """How long a closed interval may wait for a quiet moment to be written in."""
 FLUSH_AT = 65_536
 """Latencies kept raw per lane, at most, before they go into a histogram."""
+FLUSH_RAW_AT = 8_192
+"""The same where they are handed on: small parts, so that none holds up an arrival."""
 
-Tallies = dict[tuple[ConnectionUse, str], list[int]]
+
+class RunningMoments:
+    """`Moments` that grow, one value or many equal ones at a time."""
+
+    __slots__ = ("count", "high", "low", "squares", "sum")
+
+    def __init__(self) -> None:
+        self.count = self.sum = self.squares = self.low = self.high = 0
+
+    def add(self, value: int, times: int = 1) -> None:
+        """Take in `value`, so many times."""
+        if not self.count or value < self.low:
+            self.low = value
+        if value > self.high:
+            self.high = value
+        self.count += times
+        self.sum += value * times
+        self.squares += value * value * times
+
+    def moments(self) -> Moments:
+        """As a fact."""
+        return Moments(count=self.count, sum=self.sum, squares=self.squares, low=self.low, high=self.high)
 
 
 class LaneBook:
     """One lane's counts: of the interval that is open, and in all.
 
+    The arrays stay the same objects for good, so that whoever is in a hurry may hold on to their `append`.
+
     Attributes:
-        responses, services: nanoseconds from intended and from sent to ended, of the OK attempts of this interval.
-        ok_total, failed_total, not_sent_total: of the whole run.
+        services, responses: nanoseconds from sent and from intended to ended, of the OK attempts of this interval;
+            nothing is put into `responses` in a closed loop, where both are the same.
+        failures: nanoseconds from sent to ended of the attempts that failed, kept only when asked for.
+        connects: nanoseconds that connecting took, likewise.
+        known: answers met before, by their bytes; each counts how often it came again since the last fold.
+        quick: those of them after which the connection is free for the next request.
+        reusing: whether its lane uses a connection again.
+        failed_total, not_sent_total: of the whole run.
+        headers, totals: sizes of the answers.
     """
 
     __slots__ = (
         "_flushed",
-        "_held",
+        "_ok_total",
+        "connects",
+        "detailed",
         "failed",
         "failed_total",
+        "failures",
+        "headers",
+        "kinds",
+        "known",
         "lane",
         "not_sent",
         "not_sent_total",
-        "ok_total",
+        "quick",
         "responses",
+        "reusing",
         "services",
         "statuses",
         "tallies",
+        "totals",
         "unlisted",
+        "worker",
     )
 
-    def __init__(self, lane: Lane) -> None:
-        self.lane = lane
-        self.ok_total = self.failed_total = self.not_sent_total = 0
+    def __init__(self, lane: Lane, *, worker: int = 0, detailed: bool = False) -> None:
+        self.lane, self.worker, self.detailed = lane, worker, detailed
+        self.reusing = True
+        self.services: array[int] = array("q")
+        self.responses: array[int] = array("q")
+        self.failures: array[int] = array("q")
+        self.connects: array[int] = array("q")
+        self.known: dict[bytes, Answer] = {}
+        self.quick: dict[bytes, Answer] = {}
+        self.headers, self.totals = RunningMoments(), RunningMoments()
+        self._ok_total = self.failed_total = self.not_sent_total = 0
         self._open()
 
     def _open(self) -> None:
-        self.responses: array[int] = array("q")
-        self.services: array[int] = array("q")
         self.statuses: Counter[int] = Counter()
+        self.kinds: Counter[str] = Counter()
         self.tallies: Tallies = {}
-        self.failed = self.not_sent = self.unlisted = 0
-        self._held: tuple[Histogram, Histogram] | None = None
-        self._flushed = 0
+        self.failed = self.not_sent = self.unlisted = self._flushed = 0
 
-    def add_ok(self, status: int, intended: Instant, sent: Instant, ended: Instant) -> None:
-        """Fold one OK attempt."""
-        self.responses.append(ended - intended)
-        self.services.append(ended - sent)
-        self.statuses[status] += 1
+    def add_sizes(self, answer: Answer, times: int = 1) -> None:
+        """Count the status and, where asked for, the sizes of an OK answer that came so many times."""
+        self.statuses[answer.status] += times
+        if self.detailed:
+            self.headers.add(answer.head_bytes, times)
+            self.totals.add(answer.total_bytes, times)
+
+    def add_skipped(self, number: int) -> None:
+        """Count arrivals that were left out because their time had passed; they have no lines."""
+        self.not_sent += number
+        self.not_sent_total += number
+        self.unlisted += number
+        if self.detailed:
+            self.kinds["connect/dropped"] += number
 
     def add_pod(self, pod: str, use: ConnectionUse, sent: Instant, ended: Instant) -> None:
         """Credit one OK attempt to the pod that answered it."""
@@ -86,107 +146,145 @@ class LaneBook:
     @property
     def ok(self) -> int:
         """OK attempts of the interval that is open."""
-        return self._flushed + len(self.responses)
-
-    def flush(self) -> None:
-        """Move raw latencies into histograms, so that memory stays bounded whatever the rate."""
-        response, service = self._held or (Histogram(), Histogram())
-        response.record_ns(self.responses)
-        service.record_ns(self.services)
-        self._flushed += len(self.responses)
-        self._held = (response, service)
-        self.responses, self.services = array("q"), array("q")
-
-    def take(self, start: Instant, end: Instant, stage: Stage) -> ClosedSlice | None:
-        """Close the interval and open the next; None when nothing ended in it."""
-        taken = ClosedSlice(self, start, end, stage)
-        if not taken.holds_anything:
-            return None
-        self.ok_total += taken.ok
-        self._open()
-        return taken
-
-
-class ClosedSlice:
-    """A closed interval of one lane, its histograms not yet made."""
-
-    def __init__(self, book: LaneBook, start: Instant, end: Instant, stage: Stage) -> None:
-        self.start, self.end, self.stage, self.lane = start, end, stage, book.lane
-        self.ok, self.failed, self.not_sent, self.unlisted = book.ok, book.failed, book.not_sent, book.unlisted
-        self.responses, self.services, self.held = book.responses, book.services, book._held
-        self.statuses, self.tallies = book.statuses, book.tallies
+        return self._flushed + len(self.services)
 
     @property
-    def holds_anything(self) -> bool:
-        """Whether any attempt ended in it."""
-        return bool(self.ok or self.failed or self.not_sent)
+    def ok_total(self) -> int:
+        """OK attempts of the whole run."""
+        return self._ok_total + self.ok
 
-    def settle(self, sink: Callable[[Fact], None]) -> Histogram:
-        """Write its facts; gives back the histogram of response times."""
-        response, service = self.held or (Histogram(), Histogram())
-        response.record_ns(self.responses)
-        service.record_ns(self.services)
-        sink(
-            Interval(
-                start_ns=self.start,
-                end_ns=self.end,
-                stage=self.stage,
-                lane=self.lane,
-                ok=self.ok,
-                failed=self.failed,
-                not_sent=self.not_sent,
-                unlisted=self.unlisted,
-                response_hdr=response.encode(),
-                service_hdr=service.encode(),
-                statuses={str(status): n for status, n in sorted(self.statuses.items())},
-            )
+    def forget(self) -> None:
+        """Start the totals anew."""
+        self._ok_total = self.failed_total = self.not_sent_total = 0
+        self.headers, self.totals = RunningMoments(), RunningMoments()
+
+    def fold(self) -> None:
+        """Count the answers that were met again."""
+        for answer in self.known.values():
+            if answer.hits:
+                self.add_sizes(answer, answer.hits)
+                answer.hits = 0
+
+    def remember(self, data: bytes, answer: Answer, limit: int) -> None:
+        """Know these bytes from now on."""
+        if len(self.known) >= limit:
+            self.fold()
+            self.quick.clear()
+            self.known.clear()  # a Date header makes a new answer each second: old ones never come again
+        self.known[data] = answer
+        answer.known = True
+        if answer.keep_alive and self.reusing:
+            self.quick[data] = answer
+
+    def flush(self) -> RawLatencies:
+        """Take out the latencies gathered so far; they stay counted."""
+        self._flushed += len(self.services)
+        return RawLatencies(worker=self.worker, lane=self.lane, **self._take_arrays())
+
+    def _take_arrays(self) -> dict[str, array[int]]:
+        taken = {}
+        for name in ("services", "responses", "failures", "connects"):
+            values: array[int] = getattr(self, name)
+            taken[name] = values[:]
+            del values[:]
+        return taken
+
+    def take(self, start: Instant, end: Instant, stage: Stage) -> RawInterval | None:
+        """Close the interval and open the next; None when nothing ended in it."""
+        self.fold()
+        ok = self.ok
+        if not (ok or self.failed or self.not_sent):
+            return None
+        taken = RawInterval(
+            worker=self.worker,
+            lane=self.lane,
+            start_ns=start,
+            end_ns=end,
+            stage=stage,
+            ok=ok,
+            failed=self.failed,
+            not_sent=self.not_sent,
+            unlisted=self.unlisted,
+            statuses=dict(self.statuses),
+            kinds=dict(self.kinds),
+            tallies=self.tallies,
+            **self._take_arrays(),
         )
-        for (use, pod), (ok, first, last, ended) in self.tallies.items():
-            sink(
-                PodTally(
-                    start_ns=self.start,
-                    end_ns=self.end,
-                    lane=self.lane,
-                    use=use,
-                    pod=pod,
-                    ok=ok,
-                    first_sent_ns=first,
-                    last_sent_ns=last,
-                    last_ended_ns=ended,
-                )
-            )
-        return response
+        self._ok_total += ok
+        self._open()
+        return taken
 
 
 class LoadRecorder:
     """Turns what the engine saw into facts for `sink`, in bounded memory.
 
     Attributes:
-        by_outcome: "phase/outcome" → attempts that did not end OK, probes left out.
+        by_outcome: "phase/outcome" → attempts that did not end OK, probes and warm-up left out.
         last_failures: the last three of them.
-        latest: response times of the last interval that is settled, all lanes together.
     """
 
     def __init__(
-        self, lanes: Sequence[Lane], sink: Callable[[Fact], None], *, keep: int, stage: Stage, now: Instant
+        self,
+        lanes: Sequence[Lane],
+        sink: Callable[[Any], None],
+        *,
+        keep: int,
+        stage: Stage,
+        now: Instant,
+        worker: int = 0,
+        raw: bool = False,
     ) -> None:
-        self.books = {lane: LaneBook(lane) for lane in lanes}
+        self.books = {lane: LaneBook(lane, worker=worker, detailed=raw) for lane in lanes}
         self.sink = sink
         self.stage = stage
         self.by_outcome: Counter[str] = Counter()
         self.last_failures: deque[Attempt] = deque(maxlen=3)
-        self.latest = Histogram()
+        self._settler = None if raw else Settler()
         self._room = keep
         self._start = now
-        self._slices: deque[ClosedSlice] = deque()
-        self._settling_end = 0
+        self._slices: deque[RawInterval] = deque()
 
     def begin(self, now: Instant) -> None:
         """The first interval starts now."""
         self._start = now
 
-    def add_failure(self, attempt: Attempt) -> None:
+    def forget(self) -> None:
+        """Start the totals anew: what was recorded so far was the warm-up."""
+        for book in self.books.values():
+            book.forget()
+        self.by_outcome.clear()
+        self.last_failures.clear()
+
+    def add_access(self, connection: LoadedConnection, status: int, ended: Instant) -> None:
+        """Report an attempt that ended OK to the access log."""
+        self.sink(
+            AccessLine(
+                seq=connection.seq,
+                worker=connection.lane.worker,
+                slot=connection.slot,
+                sent_ns=connection.sent,
+                ended_ns=ended,
+                ok=True,
+                status=status,
+                outcome="ok",
+            )
+        )
+
+    def add_failure(self, attempt: Attempt, *, access_log: bool = False) -> None:
         """Record an attempt of a scheduled lane that did not end OK; counted always, kept while there is room."""
+        if access_log and attempt.sent_ns is not None:
+            self.sink(
+                AccessLine(
+                    seq=attempt.seq,
+                    worker=attempt.worker,
+                    slot=attempt.slot,
+                    sent_ns=attempt.sent_ns,
+                    ended_ns=attempt.ended_ns,
+                    ok=False,
+                    status=attempt.status,
+                    outcome=f"{attempt.phase}/{attempt.outcome}",
+                )
+            )
         book = self.books[attempt.lane]
         if attempt.sent_ns is None:
             book.not_sent += 1
@@ -194,6 +292,10 @@ class LoadRecorder:
         else:
             book.failed += 1
             book.failed_total += 1
+            if book.detailed:
+                book.failures.append(attempt.ended_ns - attempt.sent_ns)
+        if book.detailed:
+            book.kinds[f"{attempt.phase}/{attempt.outcome}{f' {attempt.status}' if attempt.status else ''}"] += 1
         self.by_outcome[f"{attempt.phase}/{attempt.outcome}"] += 1
         self.last_failures.append(attempt)
         if self._room > 0:
@@ -211,13 +313,17 @@ class LoadRecorder:
         """Whether further failures are kept whole; once they are not, what follows from each is not sent either."""
         return self._room > 0
 
-    def add_connection(self, fact: Connection) -> None:
-        """Record the end of a connection."""
+    def add_fact(self, fact: Connection | AccessLine | SlotTotals) -> None:
+        """Record what is a fact already."""
         self.sink(fact)
 
-    def add_health(self, sample: HealthSample) -> None:
-        """Record how the generator did."""
-        self.sink(sample)
+    def add_raw(self, raw: RawHealth | RawLatencies | RawWireTotals) -> None:
+        """Record raw numbers: at once, or by whoever settles them."""
+        if self._settler is None:
+            self.sink(raw)
+        else:
+            for fact in self._settler.take(raw):
+                self.sink(fact)
 
     def cut(self, now: Instant, *, force: bool = False) -> bool:
         """End the interval; False when the last cut was so recent that this one is the same, unless forced."""
@@ -225,7 +331,11 @@ class LoadRecorder:
             return False
         for book in self.books.values():
             taken = book.take(self._start, now, self.stage)
-            if taken is not None:
+            if taken is None:
+                continue
+            if self._settler is None:
+                self.sink(taken)
+            else:
                 self._slices.append(taken)
         self._start = now
         return True
@@ -239,23 +349,38 @@ class LoadRecorder:
         """Write the facts of one closed interval, a fraction of a millisecond's work; False when there is none."""
         if not self._slices:
             return False
-        taken = self._slices.popleft()
-        response = taken.settle(self.sink)
-        if taken.end == self._settling_end:
-            self.latest.merge(response)
-        else:
-            self.latest, self._settling_end = response, taken.end
+        self.add_raw(self._slices.popleft())
         return True
 
     def overdue(self, now: Instant) -> bool:
         """Whether a closed interval has waited to be written for longer than it should."""
-        return bool(self._slices) and now - self._slices[0].end > SETTLE_WITHIN_NS
+        return bool(self._slices) and now - self._slices[0].end_ns > SETTLE_WITHIN_NS
 
     def flush_large(self) -> None:
         """Keep raw latencies within their bound."""
+        bound = FLUSH_RAW_AT if self._settler is None else FLUSH_AT
         for book in self.books.values():
-            if len(book.responses) >= FLUSH_AT:
-                book.flush()
+            if len(book.services) >= bound or len(book.failures) >= bound:
+                # What waits to be settled comes before what follows it.
+                while self.settle_one():
+                    pass
+                self.add_raw(book.flush())
+
+    def add_totals(self, lanes: Sequence[LaneState]) -> None:
+        """Record what went over the wire in all; only where somebody asked for details."""
+        books = [book for book in self.books.values() if book.detailed]
+        if not books:
+            return
+        for lane in lanes:
+            for slot in lane.slot_totals():
+                self.sink(slot)
+        self.add_raw(
+            RawWireTotals(
+                worker=books[0].worker,
+                header_bytes=sum((book.headers.moments() for book in books), Moments()),
+                total_bytes=sum((book.totals.moments() for book in books), Moments()),
+            )
+        )
 
     def finish(self, now: Instant) -> None:
         """Write everything that is still open."""
@@ -265,7 +390,12 @@ class LoadRecorder:
 
     def count_ok(self) -> int:
         """OK attempts so far, all lanes."""
-        return sum(book.ok_total + book.ok for book in self.books.values())
+        return sum(book.ok_total for book in self.books.values())
+
+    def percentile_us(self, percent: float) -> int:
+        """Of the response times of the interval settled last, microseconds; 0 where none is settled here."""
+        latest = self._settler.latest if self._settler else None
+        return latest.percentile(percent) if latest else 0
 
 
 def is_network_failure(outcome: Outcome) -> bool:

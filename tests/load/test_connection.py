@@ -9,6 +9,7 @@ import scripted
 from rollcheck.facts.attempts import Attempt, Lane, Outcome, Phase, Stage
 from rollcheck.load.connection import Connection
 from rollcheck.load.lanes import LaneState
+from rollcheck.load.recorder import LaneBook
 
 pytestmark = pytest.mark.loopback
 
@@ -32,8 +33,8 @@ def sock(monkeypatch):
 
 
 def begin(sock, port) -> Connection:
-    lane = LaneState(Lane.FRESH, limit=1, request=b"", book=None)
-    connection = Connection(lane, (0, Stage.BASELINE, 0, 0), sock, 1)
+    lane = LaneState(Lane.FRESH, limit=1, request=b"", book=LaneBook(Lane.FRESH))
+    connection = Connection(lane, (0, Stage.BASELINE, 0, 0), sock, ("127.0.0.1", 1), 1)
     sock.connect_ex(("127.0.0.1", port))
     return connection
 
@@ -70,8 +71,8 @@ def test_a_refused_connect_names_the_port_that_it_came_from(sock):
 
 
 def test_an_attempt_that_never_had_a_port_has_no_local_address(sock):
-    lane = LaneState(Lane.FRESH, limit=1, request=b"", book=None)
-    connection = Connection(lane, (0, Stage.BASELINE, 0, 0), sock, 1)
+    lane = LaneState(Lane.FRESH, limit=1, request=b"", book=LaneBook(Lane.FRESH))
+    connection = Connection(lane, (0, Stage.BASELINE, 0, 0), sock, ("127.0.0.1", 1), 1)
 
     assert fail(connection, Outcome.DROPPED).local == ""
 

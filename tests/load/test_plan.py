@@ -138,7 +138,7 @@ def test_an_expectation_says_what_it_expects():
         {"method": "GE T"},
         {"lanes": (LanePlan(lane="reused", share=1, connections=0),)},
         {"lanes": (LanePlan(lane="fresh", share=1, connections=1),) * 2},
-        {"lanes": (LanePlan(lane="long", share=1, connections=1),)},
+        {"lanes": (LanePlan(lane="probe", share=1, connections=1),)},
     ],
 )
 def test_a_plan_that_no_load_can_have_is_refused(wrong):

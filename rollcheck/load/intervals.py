@@ -1,0 +1,217 @@
+"""What an engine saw, as raw numbers; and the one place where raw numbers become facts with histograms.
+
+A process that does nothing but put load on imports no numpy and makes no histogram: it hands on arrays of
+nanoseconds, in parts, and the process that started it settles them. A run settles in its own process, when nothing
+else is due.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rollcheck.facts.attempts import Attempt, ConnectionUse, Interval, Lane, PodTally, Stage
+from rollcheck.facts.clock import Instant
+from rollcheck.facts.connections import Connection
+from rollcheck.facts.health import HealthSample
+from rollcheck.facts.wiretotals import AccessLine, Moments, SlotTotals, WireTotals
+
+if TYPE_CHECKING:
+    from rollcheck.load.histogram import Histogram
+
+Tallies = dict[tuple[ConnectionUse, str], list[int]]
+"""Use and pod → OK attempts, first and last sent, last ended."""
+
+
+def _nanoseconds() -> array[int]:
+    return array("q")
+
+
+@dataclass(slots=True, kw_only=True)
+class RawLatencies:
+    """Some latencies of an interval that is not closed yet, nanoseconds.
+
+    Attributes:
+        services, responses: sent, and intended, to ended of the OK attempts; `responses` is empty where both are the
+            same, as in a closed loop.
+        failures: sent to ended of the attempts that failed.
+        connects: connect() to connected, of the connections that were opened.
+    """
+
+    worker: int
+    lane: Lane
+    services: array[int] = field(default_factory=_nanoseconds)
+    responses: array[int] = field(default_factory=_nanoseconds)
+    failures: array[int] = field(default_factory=_nanoseconds)
+    connects: array[int] = field(default_factory=_nanoseconds)
+
+
+@dataclass(slots=True, kw_only=True)
+class RawInterval(RawLatencies):
+    """The end of an interval of one lane: its counts, and what was not handed on before of its latencies.
+
+    Attributes:
+        kinds: see `Interval.failures`.
+    """
+
+    start_ns: Instant
+    end_ns: Instant
+    stage: Stage
+    ok: int
+    failed: int
+    not_sent: int
+    unlisted: int
+    statuses: dict[int, int]
+    kinds: dict[str, int]
+    tallies: Tallies
+
+    @property
+    def holds_anything(self) -> bool:
+        """Whether any attempt ended in it."""
+        return bool(self.ok or self.failed or self.not_sent)
+
+
+@dataclass(slots=True, kw_only=True)
+class RawHealth:
+    """A `HealthSample` without its histograms.
+
+    Attributes:
+        lags: nanoseconds released − intended.
+        waits: nanoseconds sent − released, of the attempts that had to wait; `unwaited` counts the others.
+        rest: the sample, its histograms empty.
+    """
+
+    lags: array[int]
+    waits: array[int]
+    unwaited: int
+    rest: HealthSample
+
+
+@dataclass(slots=True, kw_only=True)
+class RawWireTotals:
+    """A `WireTotals` without its histogram."""
+
+    worker: int
+    header_bytes: Moments
+    total_bytes: Moments
+
+
+Settled = Attempt | Connection | AccessLine | Interval | PodTally | HealthSample | SlotTotals | WireTotals
+Raw = RawLatencies | RawInterval | RawHealth | RawWireTotals | Attempt | Connection | AccessLine | SlotTotals
+"""What the sink of an engine with `raw` is given."""
+
+
+class _Gathered:
+    """The histograms of one lane of one worker, in its open interval."""
+
+    def __init__(self) -> None:
+        from rollcheck.load.histogram import Histogram  # noqa: PLC0415  # numpy: see the module's docstring
+
+        self.response, self.service, self.failed = Histogram(), Histogram(), Histogram()
+        self.both = True
+
+    def add(self, raw: RawLatencies) -> None:
+        self.service.record_ns(raw.services)
+        self.response.record_ns(raw.responses or raw.services)
+        self.failed.record_ns(raw.failures)
+
+
+class Settler:
+    """Turns raw numbers into facts: every engine's of one load, or a single one's.
+
+    Attributes:
+        latest: response times of the interval that was settled last, all its lanes and workers together.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[int, Lane], _Gathered] = {}
+        self._connects: dict[int, Histogram] = {}
+        self.latest: Histogram | None = None
+        self._latest_end: Instant = 0
+
+    def take(self, raw: Raw) -> list[Settled]:
+        """The facts that are complete with it; what is a fact already comes back as it is."""
+        if isinstance(raw, RawLatencies):
+            return self._take_latencies(raw)
+        if isinstance(raw, RawHealth):
+            return [_settle_health(raw)]
+        if isinstance(raw, RawWireTotals):
+            return [
+                WireTotals(
+                    worker=raw.worker,
+                    header_bytes=raw.header_bytes,
+                    total_bytes=raw.total_bytes,
+                    connect_hdr=self._connected(raw.worker).encode(),
+                )
+            ]
+        return [raw]
+
+    def _connected(self, worker: int) -> Histogram:
+        from rollcheck.load.histogram import Histogram  # noqa: PLC0415
+
+        return self._connects.setdefault(worker, Histogram())
+
+    def _take_latencies(self, raw: RawLatencies) -> list[Settled]:
+        if raw.connects:
+            self._connected(raw.worker).record_ns(raw.connects)
+        key = raw.worker, raw.lane
+        gathered = self._open.get(key) or _Gathered()
+        gathered.add(raw)
+        if not isinstance(raw, RawInterval):
+            self._open[key] = gathered
+            return []
+        self._open.pop(key, None)
+        if not raw.holds_anything:
+            return []
+        if self.latest is not None and raw.end_ns == self._latest_end:
+            self.latest.merge(gathered.response)
+        else:
+            self.latest, self._latest_end = gathered.response.copy(), raw.end_ns
+        return _settle_interval(raw, gathered)
+
+
+def _settle_interval(raw: RawInterval, gathered: _Gathered) -> list[Settled]:
+    interval = Interval(
+        start_ns=raw.start_ns,
+        end_ns=raw.end_ns,
+        stage=raw.stage,
+        lane=raw.lane,
+        ok=raw.ok,
+        failed=raw.failed,
+        not_sent=raw.not_sent,
+        unlisted=raw.unlisted,
+        response_hdr=gathered.response.encode(),
+        service_hdr=gathered.service.encode(),
+        failed_hdr=gathered.failed.encode(),
+        statuses={str(status): n for status, n in sorted(raw.statuses.items())},
+        worker=raw.worker,
+        failures=raw.kinds,
+    )
+    tallies = [
+        PodTally(
+            start_ns=raw.start_ns,
+            end_ns=raw.end_ns,
+            lane=raw.lane,
+            use=use,
+            pod=pod,
+            ok=ok,
+            first_sent_ns=first,
+            last_sent_ns=last,
+            last_ended_ns=ended,
+        )
+        for (use, pod), (ok, first, last, ended) in raw.tallies.items()
+    ]
+    return [interval, *tallies]
+
+
+def _settle_health(raw: RawHealth) -> HealthSample:
+    from dataclasses import replace  # noqa: PLC0415
+
+    from rollcheck.load.histogram import Histogram  # noqa: PLC0415
+
+    lags, waits = Histogram(), Histogram()
+    lags.record_ns(raw.lags)
+    waits.record_ns(raw.waits)
+    waits.record_ns(array("q", bytes(8 * raw.unwaited)))
+    return replace(raw.rest, lag_hdr=lags.encode(), wait_hdr=waits.encode())

@@ -1,0 +1,195 @@
+"""The shortest way for what nearly every request is: sent whole, answered by bytes that came before.
+
+At full speed a request may cost a few microseconds of Python on top of the kernel's own. So everything that is usual
+is done in the two loops here, on local names, without a call of ours; whatever is unusual (bytes not met before, a
+close, an error, half a write) leaves for the reactor with the first sign of it.
+"""
+
+from __future__ import annotations
+
+import select
+
+from rollcheck.facts.attempts import Outcome, Stage
+from rollcheck.facts.clock import Instant
+from rollcheck.load.answers import Answer
+from rollcheck.load.arrivals import Arrivals
+from rollcheck.load.connection import AWAITING, IDLE, Connection
+from rollcheck.load.health import HealthMeter
+from rollcheck.load.lanes import Arrival, LaneState
+from rollcheck.load.poller import Ready
+from rollcheck.load.reactor import FIRST_CHUNK, Reactor, use_of
+from rollcheck.load.timer import Clock
+
+_READABLE = getattr(select, "EPOLLIN", 1)
+_NOBODY = Answer(0, Outcome.OK, keep_alive=True)
+
+
+class Sprint:
+    """Handles events and releases arrivals as the reactor would, only faster.
+
+    Attributes:
+        possible: whether the plan allows it at all; where it does not, everything goes through the reactor.
+    """
+
+    def __init__(self, reactor: Reactor, clock: Clock, *, possible: bool) -> None:
+        self._reactor, self._clock = reactor, clock
+        self.possible = possible and not reactor.tls
+
+    def handle(self, events: Ready) -> None:
+        """The long way, through the reactor."""
+        handle = self._reactor.handle
+        for fd, event in events:
+            handle(fd, event)
+
+    def drain(self, events: Ready) -> None:
+        """Handle readiness under a timetable; connections that were answered are idle after it."""
+        if not self.possible:
+            self.handle(events)
+            return
+        reactor, clock, table = self._reactor, self._clock, self._reactor.table
+        readable, awaiting = _READABLE, AWAITING
+        done = 0
+        for fd, event in events:
+            try:
+                connection = table[fd]
+            except KeyError:  # closed earlier in this batch
+                continue
+            if event != readable or connection.state != awaiting:
+                reactor.handle(fd, event)
+                continue
+            try:
+                data = connection.recv(FIRST_CHUNK)
+            except OSError as e:
+                reactor.on_recv_error(connection, e, event)
+                continue
+            book = connection.lane.book
+            answer = book.quick.get(data)
+            if answer is None:
+                reactor.take_data(connection, data, event)
+                continue
+            now = clock()
+            sent = connection.sent
+            book.services.append(now - sent)
+            book.responses.append(now - connection.intended)
+            answer.hits += 1
+            if answer.pod:
+                connection.pod = answer.pod
+                book.add_pod(answer.pod, use_of(connection), sent, now)
+            connection.requests += 1
+            connection.ended = now
+            connection.state = IDLE
+            connection.lane.idle.append(connection)
+            done += 1
+        reactor.busy -= done
+
+    def drain_closed(self, events: Ready, lane: LaneState, seq: int, step: int) -> int:
+        """Handle readiness in a closed loop of one lane: who is answered sends again at once.
+
+        Args:
+            events: no more of them than numbers are left.
+            lane: the only one there is.
+            seq: number of the next request; `step` lies between two of this worker's.
+
+        Returns:
+            The number of the next request.
+        """
+        reactor, clock, table = self._reactor, self._clock, self._reactor.table
+        readable, awaiting = _READABLE, AWAITING
+        book = lane.book
+        add, known, request = book.services.append, book.quick, lane.request
+        size, first = len(request), seq
+        last, run = _NOBODY, 0
+        for fd, event in events:
+            try:
+                connection = table[fd]
+            except KeyError:
+                continue
+            if event != readable or connection.state != awaiting:
+                reactor.handle(fd, event)
+                continue
+            try:
+                data = connection.recv(FIRST_CHUNK)
+            except OSError as e:
+                reactor.on_recv_error(connection, e, event)
+                continue
+            try:
+                answer = known[data]
+            except KeyError:
+                reactor.take_data(connection, data, event)
+                continue
+            now = clock()
+            add(now - connection.sent)
+            if answer is not last:
+                last.hits += run
+                last, run = answer, 0
+            run += 1
+            connection.requests += 1
+            connection.seq = seq
+            seq += step
+            connection.sent = now
+            try:
+                sent = connection.send(request)
+            except OSError as e:
+                reactor.on_write_error(connection, e)
+                continue
+            if sent != size:
+                reactor.on_sent(connection, request, sent)
+        last.hits += run
+        lane.scheduled += (seq - first) // step
+        return seq
+
+    def release(self, arrivals: Arrivals, lane: LaneState, stage: Stage, health: HealthMeter, most: int) -> None:
+        """Send what waits and what is due on connections that are idle; what finds none joins those that wait.
+
+        For a timetable with one lane whose pool is full. Releases `most` arrivals at most.
+        """
+        clock, idle, waiting, lags = self._clock, lane.idle, lane.waiting, health.lags
+        for _ in range(most):
+            if not waiting or not idle:
+                break
+            seq, stage_then, due, released = waiting.popleft()
+            now = clock()
+            if self._send(lane, idle.popleft(), (seq, stage_then, due, released), now):
+                health.waits.append(now - released)
+            else:
+                waiting.appendleft((seq, stage_then, due, released))
+        taken = 0
+        for _ in range(most):
+            now = clock()
+            seq = arrivals.seq
+            due = arrivals.take(now)
+            if due < 0:
+                break
+            taken += 1
+            lags.append(now - due)
+            arrival = (seq, stage, due, now)
+            if waiting or not idle or not self._send(lane, idle.popleft(), arrival, now):
+                waiting.append(arrival)
+            else:
+                health.unwaited += 1
+        lane.scheduled += taken
+
+    def send(self, lane: LaneState, arrival: Arrival, now: Instant) -> bool:
+        """Send the arrival on the connection that has been idle longest; False when that takes more than a write."""
+        if not lane.idle or not self.possible or lane.fresh or (lane.fills and lane.open < lane.limit):
+            return False
+        return self._send(lane, lane.idle.popleft(), arrival, now)
+
+    def _send(self, lane: LaneState, connection: Connection, arrival: Arrival, now: Instant) -> bool:
+        """False when the connection is not idle any more."""
+        if connection.state != IDLE:
+            return False
+        connection.seq, connection.stage, connection.intended, connection.released = arrival
+        connection.sent = now
+        connection.state = AWAITING
+        reactor = self._reactor
+        reactor.busy += 1
+        request = lane.request
+        try:
+            sent = connection.send(request)
+        except OSError as e:
+            reactor.on_write_error(connection, e)
+            return True
+        if sent != len(request):
+            reactor.on_sent(connection, request, sent)
+        return True
