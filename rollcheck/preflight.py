@@ -162,7 +162,7 @@ async def prepare(
     workload = await discover.find_workload(api, namespace, deploy)
     pods = tuple(await discover.find_pods(api, workload))
     if problem := rollout.problems_before(workload, pods):
-        raise UsageError(f"deployment {deploy!r} in namespace {namespace!r} {problem}")
+        raise UsageError(problem)
     say(f"looking for a URL of deployment/{deploy}")
     route, services = await find_route(api, workload, load, url)
     load = replace(load, target=target_of(route))

@@ -2,7 +2,8 @@
 
 One trio nursery holds the load, the watches, the flusher and the conductor that walks through the stages: baseline →
 replacement → tail. Whatever ends the run early (Ctrl-C, SIGTERM, a full disk, a cluster that went away) ends the load
-first and seals what there is, so that a report can always be written.
+first and seals what there is, so that a report can always be written. Of signals the first one ends the run; those
+after it change nothing any more, so that an impatient second Ctrl-C does not cost the report.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from rollcheck.facts.actions import Note
 from rollcheck.facts.attempts import Lane, Stage
 from rollcheck.facts.clock import ClockAnchor
 from rollcheck.facts.document import Document, Header, LanePlan
-from rollcheck.kube.access import load_access
+from rollcheck.kube.access import Access, load_access
 from rollcheck.kube.api import Api
 from rollcheck.kube.command import check_command
 from rollcheck.kube.observer import Observer
@@ -105,34 +106,75 @@ def execute(plan: RunPlan, reporter: Reporter, confirm: Callable[[str, str], Non
 
     Raises:
         RollcheckError: before anything was changed or written.
+        KeyboardInterrupt: a signal came before anything was changed or written.
     """
-    return trio.run(_execute, plan, reporter, confirm)
-
-
-async def _execute(plan: RunPlan, reporter: Reporter, confirm: Callable[[str, str], None]) -> Finished:
     if plan.command:
         check_command(list(plan.command))
-    access = await trio.to_thread.run_sync(
-        lambda: load_access(kubeconfig=plan.kubeconfig, context=plan.context, namespace=plan.namespace)
-    )
+    access = load_access(kubeconfig=plan.kubeconfig, context=plan.context, namespace=plan.namespace)
     confirm(access.context, access.namespace)
-    async with Api(access) as api:
-        server = await api.version()
-        ready = await prepare(
-            api,
-            deploy=plan.deploy,
-            namespace=access.namespace,
-            url=plan.url,
-            restart=not plan.command,
-            load=plan.load,
-            row=plan.row,
-            say=reporter.say,
-        )
-        await api.warm_up()
-        header = _header(plan, ready, server, access.context, access.namespace)
-        folder = plan.out or Path("reports") / header.run_id
-        with Recorder(folder / FACTS, header) as recorder:
-            return await _Run(plan, api, ready, recorder, reporter).go()
+    return trio.run(_execute, plan, access, reporter)
+
+
+async def _execute(plan: RunPlan, access: Access, reporter: Reporter) -> Finished:
+    interrupts = _Interrupts()
+    finished: Finished | None = None
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, one_error():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(interrupts.heed, signals)
+            finished = await _prepare_and_go(plan, access, reporter, interrupts)
+            nursery.cancel_scope.cancel()
+    if finished is None:
+        raise KeyboardInterrupt(f"interrupted by {interrupts.name} before anything was changed")
+    return finished
+
+
+async def _prepare_and_go(
+    plan: RunPlan, access: Access, reporter: Reporter, interrupts: _Interrupts
+) -> Finished | None:
+    """The whole run; None when a signal came before it began."""
+    with interrupts.preparing:
+        async with Api(access) as api:
+            server = await api.version()
+            ready = await prepare(
+                api,
+                deploy=plan.deploy,
+                namespace=access.namespace,
+                url=plan.url,
+                restart=not plan.command,
+                load=plan.load,
+                row=plan.row,
+                say=reporter.say,
+            )
+            await api.warm_up()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            header = _header(plan, ready, server, access.context, access.namespace)
+            folder = plan.out or Path("reports") / header.run_id
+            with Recorder(folder / FACTS, header) as recorder:
+                run = _Run(plan, api, ready, recorder, reporter)
+                interrupts.act = run.interrupt
+                return await run.go()
+    return None
+
+
+class _Interrupts:
+    """Ctrl-C and SIGTERM: the first one acts, those after it are swallowed.
+
+    Attributes:
+        name: of the signal that came first, empty until one did.
+        preparing: what is cancelled by it, until `act` is set to something else.
+        act: what is done at it.
+    """
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.preparing = trio.CancelScope()
+        self.act: Callable[[str], None] = lambda _: self.preparing.cancel()
+
+    async def heed(self, signals: AsyncIterator[int]) -> None:
+        async for number in signals:
+            if not self.name:
+                self.name = signal.Signals(number).name
+                self.act(self.name)
 
 
 def _header(plan: RunPlan, ready: Ready, server: str, context: str, namespace: str) -> Header:
@@ -182,8 +224,18 @@ class _Run:
             tail_s=plan.tail_s,
             rollout_timeout_s=plan.rollout_timeout_s,
         )
+        self.reporter = reporter
+        self.collecting = trio.CancelScope()
         self.interrupted = ""
         self.failure: RollcheckError | None = None
+
+    def interrupt(self, name: str) -> None:
+        """End the run, the load first."""
+        self.interrupted = name
+        self._note("interrupt", f"the run was interrupted by {name}")
+        self.reporter.say(f"{name}: the load stops; what was recorded so far is reported")
+        self.engine.abandon()
+        self.collecting.cancel()
 
     async def go(self) -> Finished:
         """Everything from the first arrival to the seal."""
@@ -193,25 +245,23 @@ class _Run:
             self.recorder.append(Note(at_ns=time.monotonic_ns(), topic="permission", text=sentence))
         try:
             with one_error():
-                await self._collect()
+                if self._writable():  # else nothing is replaced for a document that cannot hold it
+                    await self._collect()
         except RollcheckError as error:
             self.failure = error
             self._note("cluster", str(error))
-        if self.recorder.failure is not None:
-            self.failure = self.recorder.failure
         self._seal()
         return Finished(
             document=self.recorder.document(),
             folder=self.recorder.path.parent,
             interrupted=self.interrupted,
-            failure=self.failure,
+            failure=self.recorder.failure or self.failure,
         )
 
     async def _collect(self) -> None:
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with self.collecting:
             async with trio.open_nursery() as watchers:
-                watchers.start_soon(self._heed, signals, watchers.cancel_scope)
-                watchers.start_soon(self._flush, watchers.cancel_scope)
+                watchers.start_soon(self._flush)
                 await watchers.start(self.observer.run)
                 async with trio.open_nursery() as load:
                     load.start_soon(self.engine.run)
@@ -219,19 +269,14 @@ class _Run:
                     self.engine.stop()
                 watchers.cancel_scope.cancel()
 
-    async def _heed(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-        async for number in signals:
-            self.interrupted = signal.Signals(number).name
-            self._note("interrupt", f"the run was interrupted by {self.interrupted}")
-            self.engine.abandon()
-            scope.cancel()
-
-    async def _flush(self, scope: trio.CancelScope) -> None:
-        while True:
+    async def _flush(self) -> None:
+        while self._writable():  # noqa: ASYNC110  # a clock is what it goes by
             await trio.sleep(FLUSH_S)
-            self.recorder.flush()
-            if self.recorder.failure is not None:
-                scope.cancel()
+        self.collecting.cancel()
+
+    def _writable(self) -> bool:
+        self.recorder.flush()
+        return self.recorder.failure is None
 
     def _note(self, topic: str, text: str) -> None:
         self.recorder.append(Note(at_ns=time.monotonic_ns(), topic=topic, text=text, fatal=True))

@@ -15,10 +15,12 @@ import trio
 
 from rollcheck.errors import UsageError
 from rollcheck.facts.actions import Action, CommandOutput
+from rollcheck.facts.clock import Instant
 
 LINE_LENGTH = 2000
 LINES_MOST = 5000
 TERM_WAIT_S = 5.0
+READ_ON_S = 0.5
 READ_BYTES = 65536
 
 
@@ -43,7 +45,7 @@ def check_command(argv: Sequence[str]) -> None:
 
 async def run_command(
     argv: Sequence[str],
-    sink: Callable[[CommandOutput], None],
+    sink: Callable[[CommandOutput | Action], None],
     echo: Callable[[CommandOutput], None] | None = None,
     *,
     environ: Mapping[str, str] | None = None,
@@ -51,11 +53,13 @@ async def run_command(
     """Run COMMAND to its end; its exit code is the action's status (128 + N when signal N ended it).
 
     It has a process group of its own and no stdin. Its end is what counts: output of a process that it left behind is
-    read for half a second more. When cancelled, its whole group gets SIGTERM, and SIGKILL `TERM_WAIT_S` later.
+    read for `READ_ON_S` more. When cancelled, its whole group gets SIGTERM, and SIGKILL `TERM_WAIT_S` later; the
+    action then has no status.
 
     Args:
         argv: the command; no shell is involved.
-        sink: called with each line, cut at `LINE_LENGTH` characters, at most `LINES_MOST` of them.
+        sink: called with each line, cut at `LINE_LENGTH` characters, at most `LINES_MOST` of them, and with the action
+            at the end, whatever that was.
         echo: called with each line as well, those beyond the bound included: for a person who watches.
         environ: what to add to or replace in our own environment (KUBECONFIG).
 
@@ -75,33 +79,40 @@ async def run_command(
     except OSError as e:
         raise UsageError(f"the command {argv[0]!r} cannot be started: {e.strerror}") from e
     lines = _Lines(sink, echo)
+    # Shielded: what it says while it is being ended is worth as much as the rest.
+    reading = trio.CancelScope(shield=True)
+    code: int | None = None
     try:
         async with trio.open_nursery() as nursery:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            nursery.start_soon(lines.read, process.stdout, "stdout")
-            nursery.start_soon(lines.read, process.stderr, "stderr")
-            await process.wait()
-            nursery.cancel_scope.deadline = trio.current_time() + 0.5
+            nursery.start_soon(lines.read_both, process, reading)
+            try:
+                code = await process.wait()
+            finally:
+                if code is None:
+                    await _end(process)
+                reading.deadline = trio.current_time() + READ_ON_S
     finally:
-        if process.returncode is None:
-            await _end(process)
         lines.finish()
-    code = process.returncode
+        action = _action(argv, started, code)
+        sink(action)
+    return action
+
+
+def _action(argv: Sequence[str], started: Instant, code: int | None) -> Action:
+    if code is None:
+        status, message = None, "it was still running and was stopped"
+    elif code < 0:
+        status, message = 128 - code, f"it was ended by {signal.Signals(-code).name}"
+    else:
+        status, message = code, f"it ended with exit code {code}" if code else ""
     return Action(
         kind="command",
         description=shlex.join(argv),
         started_ns=started,
         ended_ns=time.monotonic_ns(),
-        status=code if code is None or code >= 0 else 128 - code,
-        message=_message(code),
+        status=status,
+        message=message,
     )
-
-
-def _message(code: int | None) -> str:
-    if not code:
-        return ""
-    return f"it ended with exit code {code}" if code > 0 else f"it was ended by {signal.Signals(-code).name}"
 
 
 async def _end(process: trio.Process) -> None:
@@ -130,6 +141,15 @@ class _Lines:
         self._echo = echo
         self._count = 0
         self._rest: dict[str, bytes] = {}
+
+    async def read_both(self, process: trio.Process, scope: trio.CancelScope) -> None:
+        """Until both streams have ended, or the scope's time is up."""
+        assert process.stdout is not None
+        assert process.stderr is not None
+        with scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.read, process.stdout, "stdout")
+                nursery.start_soon(self.read, process.stderr, "stderr")
 
     async def read(self, stream: trio.abc.ReceiveStream, name: str) -> None:
         self._rest[name] = b""

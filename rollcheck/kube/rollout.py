@@ -19,6 +19,9 @@ STUCK_WAITING = {
 """Reasons of a waiting container that do not pass by themselves, or not soon."""
 
 
+ENDED_PHASES = ("Succeeded", "Failed")
+
+
 def problems_before(workload: WorkloadSeen, pods: Iterable[PodSeen]) -> str:
     """Why a run on this workload would show nothing, in one sentence with the way out; empty when it is fit."""
     what = f"deployment/{workload.name} in namespace {workload.namespace}"
@@ -67,8 +70,14 @@ def stuck(workload: WorkloadSeen, pods: Iterable[PodSeen]) -> str:
 
 
 def old_uids(pods: Iterable[PodSeen]) -> frozenset[str]:
-    """The pods that a replacement must end: those that are there before it and not ended by themselves."""
-    return frozenset(p.uid for p in pods if p.change not in (Change.DELETED, Change.VANISHED))
+    """The pods that a replacement must end: those that are there before it and have not ended by themselves.
+
+    One that was evicted, or ran to its end, stays as an object for as long as nobody collects it: its ReplicaSet no
+    longer counts it, and no rollout deletes it.
+    """
+    return frozenset(
+        p.uid for p in pods if p.change not in (Change.DELETED, Change.VANISHED) and p.phase not in ENDED_PHASES
+    )
 
 
 def _stuck_pod(pod: PodSeen) -> str:

@@ -15,12 +15,12 @@ import pytest
 import trio
 import trustme
 import yaml
-from fake_api import Answer, PlainConfiguration, Request, Stream, access_to, serving, status_object
 
 from rollcheck.errors import ClusterDenied, ClusterRefused, ClusterUnreachable
 from rollcheck.kube import api as module
 from rollcheck.kube.access import Access, load_access
 from rollcheck.kube.api import Api, ClusterThrottled, CredentialsRefused
+from tests.fakes.api import Answer, PlainConfiguration, Request, Stream, access_to, serving, status_object
 
 pytestmark = [pytest.mark.loopback, pytest.mark.anyio]
 

@@ -18,9 +18,10 @@ from rollcheck.kube import command
 
 
 def run(*argv: str, environ: dict[str, str] | None = None) -> tuple[Action, list[CommandOutput]]:
-    lines: list[CommandOutput] = []
-    action = trio.run(lambda: command.run_command(argv, lines.append, environ=environ))
-    return action, lines
+    facts: list[CommandOutput | Action] = []
+    action = trio.run(lambda: command.run_command(argv, facts.append, environ=environ))
+    assert facts[-1] is action
+    return action, [fact for fact in facts if isinstance(fact, CommandOutput)]
 
 
 def test_the_exit_code_is_the_actions_status() -> None:
@@ -58,8 +59,10 @@ def test_lines_come_while_the_command_still_runs(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
 
-    def release(line: CommandOutput) -> None:
-        if line.text == "ready":  # the command ends only once its first line has reached us
+    def release(fact: CommandOutput | Action) -> None:
+        if (
+            isinstance(fact, CommandOutput) and fact.text == "ready"
+        ):  # the command ends only once its first line has reached us
             with gate.open("w") as f:
                 f.write("go\n")
 
@@ -113,21 +116,22 @@ def test_a_process_left_behind_with_the_output_open_does_not_hold_the_run() -> N
     assert time.monotonic() - began < 10
 
 
-def cancelled_after_the_first_line(script: str) -> list[CommandOutput]:
+def cancelled_after_the_first_line(script: str) -> tuple[list[CommandOutput], Action]:
     """Run until it has printed something, cancel, and return once the child is gone."""
-    lines: list[CommandOutput] = []
+    facts: list[CommandOutput | Action] = []
 
     async def main() -> None:
         with trio.CancelScope() as scope:
 
-            def sink(line: CommandOutput) -> None:
-                lines.append(line)
+            def sink(fact: CommandOutput | Action) -> None:
+                facts.append(fact)
                 scope.cancel()
 
             await command.run_command(["sh", "-c", script], sink)
 
     trio.run(main)
-    return lines
+    (action,) = [fact for fact in facts if isinstance(fact, Action)]
+    return [fact for fact in facts if isinstance(fact, CommandOutput)], action
 
 
 def is_gone(pid: int) -> bool:
@@ -159,14 +163,27 @@ def test_a_cancelled_command_gets_sigterm_and_may_clean_up(tmp_path: Path) -> No
 
 def test_a_cancelled_command_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "TERM_WAIT_S", 0.2)
-    lines = cancelled_after_the_first_line("trap '' TERM; echo $$; while :; do sleep 0.05; done")
+    lines, _ = cancelled_after_the_first_line("trap '' TERM; echo $$; while :; do sleep 0.05; done")
     assert is_gone(int(lines[0].text))
 
 
 def test_children_of_a_cancelled_command_end_with_it() -> None:
-    lines = cancelled_after_the_first_line("sleep 60 & echo $!; wait")
+    lines, _ = cancelled_after_the_first_line("sleep 60 & echo $!; wait")
     child = int(lines[0].text)
     assert eventually(lambda: is_gone(child))
+
+
+def test_a_cancelled_command_is_an_action_without_a_status() -> None:
+    _, action = cancelled_after_the_first_line("echo on; exec sleep 60")
+    assert (action.status, action.succeeded) == (None, False)
+    assert action.message == "it was still running and was stopped"
+
+
+def test_what_a_cancelled_command_says_at_its_end_is_recorded() -> None:
+    lines, _ = cancelled_after_the_first_line(
+        "trap 'echo rolling back; exit 1' TERM; echo on; while :; do sleep 0.05; done"
+    )
+    assert [line.text for line in lines] == ["on", "rolling back"]
 
 
 def test_a_command_that_is_not_in_path_is_a_usage_error() -> None:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
-import recorded
 import trio
-from fake_api import Answer, Request, Stream, access_to, serving, status_object
 
 from rollcheck.errors import ClusterDenied, TargetUnreachable, UsageError
 from rollcheck.facts.cluster import ServiceSeen, WorkloadSeen
 from rollcheck.kube import discover, routes
 from rollcheck.kube.api import Api
 from rollcheck.kube.routes import Candidate
+from tests.fakes import recorded
+from tests.fakes.api import Answer, Request, Stream, access_to, serving, status_object
 
 Json = dict[str, Any]
 

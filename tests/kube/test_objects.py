@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import recorded
 from hypothesis import given
 from hypothesis import strategies as st
 from steady import STEADY
@@ -13,6 +12,7 @@ from steady import STEADY
 from rollcheck.facts.cluster import Change, PreStop, Probe
 from rollcheck.kube import objects
 from rollcheck.kube.reflector import WatchMachine
+from tests.fakes import recorded
 
 
 def pods_of_the_watch() -> list[Any]:

@@ -10,9 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import recorded
 import trio
-from fake_api import Answer, Request, Stream, access_to, serving, status_object
 
 from rollcheck.errors import ClusterDenied
 from rollcheck.facts.actions import Note
@@ -31,6 +29,8 @@ from rollcheck.kube import observer as module
 from rollcheck.kube import reflector as reflector_module
 from rollcheck.kube.api import Api
 from rollcheck.kube.observer import Observer, is_life
+from tests.fakes import recorded
+from tests.fakes.api import Answer, Request, Stream, access_to, serving, status_object
 
 pytestmark = [pytest.mark.loopback, pytest.mark.anyio]
 

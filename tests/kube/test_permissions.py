@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import trio
-from fake_api import Answer, Request, Stream, access_to, serving, status_object
 
 from rollcheck.errors import ClusterDenied
 from rollcheck.kube.api import Api
 from rollcheck.kube.permissions import Right, missing_rights
+from tests.fakes.api import Answer, Request, Stream, access_to, serving, status_object
 
 pytestmark = pytest.mark.loopback
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import trio
-from fake_api import Answer, FakeApi, Request, Stream, access_to, serving, status_object
 
 from rollcheck.errors import ClusterDenied, ClusterRefused, ClusterUnreachable
 from rollcheck.facts.clock import SECOND
@@ -17,6 +16,7 @@ from rollcheck.facts.cluster import WatchGap
 from rollcheck.kube import reflector as module
 from rollcheck.kube.api import PAGE, Api
 from rollcheck.kube.reflector import Delta, Reflector, Resource
+from tests.fakes.api import Answer, FakeApi, Request, Stream, access_to, serving, status_object
 
 pytestmark = [pytest.mark.loopback, pytest.mark.anyio]
 

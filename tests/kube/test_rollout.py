@@ -152,3 +152,8 @@ def test_a_pod_that_is_being_deleted_says_nothing_of_the_new_version() -> None:
 def test_the_old_pods_are_those_that_are_there() -> None:
     pods = [pod(uid="a"), pod(uid="b", change=Change.DELETED), pod(uid="c", change=Change.VANISHED)]
     assert old_uids(pods) == {"a"}
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_ended_by_itself_is_none_that_a_rollout_must_end(phase: str) -> None:
+    assert old_uids([pod(uid="evicted", phase=phase), pod(uid="a", phase="Running")]) == {"a"}

@@ -80,12 +80,13 @@ Handler = Callable[[Request, Stream], Awaitable[Answer | None]]
 
 
 class FakeApi:
-    """What was asked (`requests`), and where."""
+    """What was asked (`requests`), and where; while `down`, every connection is closed at once."""
 
     def __init__(self, handler: Handler) -> None:
         self.handler = handler
         self.requests: list[Request] = []
         self.port = 0
+        self.down = False
         self._streams: set[Any] = set()
 
     @property
@@ -98,6 +99,9 @@ class FakeApi:
             stream.socket.close()
 
     async def serve(self, stream: trio.SocketStream | trio.SSLStream[trio.SocketStream]) -> None:
+        if self.down:
+            await trio.aclose_forcefully(stream)
+            return
         self._streams.add(stream)
         http = h11.Connection(h11.SERVER)
         body = b""
