@@ -72,6 +72,19 @@ def _slots(length: int, half_magnitude: int, unit: int) -> tuple[Whole, Whole]:
     return low, low + width - 1
 
 
+def fill(histogram: HdrHistogram, values: Whole, times: Whole) -> None:
+    """Record each value that many times; values beyond the histogram's range go into its last slot."""
+    if not len(values):
+        return
+    lows, highs = slots(histogram)
+    at = np.minimum(np.searchsorted(highs, values, side="left"), len(highs) - 1)
+    found = counts(histogram)
+    np.add.at(found, at, times)
+    histogram.total_count += int(times.sum())
+    histogram.min_value = min(histogram.min_value, int(lows[at].min()))
+    histogram.max_value = max(histogram.max_value, int(lows[at].max()))
+
+
 def held(histogram: HdrHistogram) -> tuple[Whole, Whole]:
     """The numbers of the slots that hold anything, and how much each holds: a histogram in little memory."""
     all_counts = counts(histogram)
