@@ -121,6 +121,11 @@ class Connection:
         return self.state <= READING
 
     @property
+    def use(self) -> ConnectionUse:
+        """Whether the current attempt is its first."""
+        return ConnectionUse.REUSED if self.requests else ConnectionUse.NEW
+
+    @property
     def phase(self) -> Phase:
         """How far the current attempt has come."""
         if self.state == CONNECTING:
@@ -169,7 +174,7 @@ class Connection:
             status=status,
             detail=detail,
             connection=self.id,
-            use=ConnectionUse.NEW if new else ConnectionUse.REUSED,
+            use=self.use,
             connection_age_ns=0 if new else self.sent - self.opened,
             requests_before=self.requests,
             local=self.read_local(),

@@ -39,7 +39,7 @@ from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import FRESH_LIMIT, LaneState
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.poller import PollSet
-from rollcheck.load.reactor import Reactor, use_of
+from rollcheck.load.reactor import Reactor
 from rollcheck.load.recorder import LaneBook, LoadRecorder, is_network_failure
 from rollcheck.load.requests import request_of
 from rollcheck.load.resolver import Resolver
@@ -405,7 +405,7 @@ class Engine:
         else:
             book.add_sizes(answer)
         if answer.pod:
-            book.add_pod(answer.pod, use_of(connection), connection.sent, now)
+            book.add_pod(answer.pod, connection.use, connection.sent, now)
         if self.plan.access_log:
             self._recorder.add_access(connection, answer.status, now)
         if answer.status == self.plan.abort_on:

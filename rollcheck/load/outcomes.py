@@ -15,6 +15,7 @@ import errno
 from enum import StrEnum
 
 from rollcheck.facts.attempts import Outcome, Phase
+from rollcheck.facts.connections import ClosedBy
 
 
 class Fault(StrEnum):
@@ -112,3 +113,12 @@ def find_outcome(phase: Phase, cause: Cause) -> Outcome:
 def describe_errno(number: int) -> str:
     """The errno's symbolic name, for example `ECONNRESET`."""
     return errno.errorcode.get(number, f"errno {number}")
+
+
+def closer_of(cause: Cause) -> ClosedBy:
+    """Who ended a connection whose attempt failed by that."""
+    if cause is Fault.END:
+        return ClosedBy.US_END
+    if cause in {Fault.DEADLINE, Fault.PARSER, Fault.TLS}:
+        return ClosedBy.US_FAILED
+    return ClosedBy.PEER_IN_FLIGHT

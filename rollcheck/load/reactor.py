@@ -4,9 +4,8 @@ No task, no await and no callback per request: the engine drains the set in batc
 end. Readiness is level-triggered, so a bounded read leaves the rest for the next turn. No connection is opened while
 a batch is being handled: an event left in the batch for a closed descriptor must not meet a new one of that number.
 
-One server's answers mostly repeat byte for byte. A bounded memo from the exact bytes of a small answer to what the
-parser made of them leaves the parser for the first of each. `sprint` knows the shortest way for those; everything
-else, and whatever is unusual there, goes through here.
+Nearly every request is sent whole and answered by bytes that came before: `sprint` knows the shortest way for those;
+everything else, and whatever is unusual there, goes through here.
 """
 
 from __future__ import annotations
@@ -19,12 +18,11 @@ from contextlib import suppress
 from typing import Protocol
 from uuid import uuid4
 
-from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Outcome, Phase
-from rollcheck.facts.clock import MILLISECOND, Instant
+from rollcheck.facts.attempts import Attempt, Lane, Outcome, Phase
+from rollcheck.facts.clock import SECOND, Instant
 from rollcheck.facts.connections import ClosedBy
 from rollcheck.facts.connections import Connection as ConnectionFact
-from rollcheck.load.answers import KNOWN_BYTES, KNOWN_LIMIT, Answer
-from rollcheck.load.arrivals import NEVER
+from rollcheck.load.answers import Answer
 from rollcheck.load.connection import (
     AWAITING,
     CLOSED,
@@ -36,24 +34,21 @@ from rollcheck.load.connection import (
     TLS,
     Connection,
 )
+from rollcheck.load.deadlines import Deadlines
+from rollcheck.load.intake import Intake
 from rollcheck.load.lanes import Arrival, LaneState
-from rollcheck.load.outcomes import Cause, Fault, describe_errno, find_outcome
+from rollcheck.load.outcomes import Cause, Fault, closer_of, describe_errno, find_outcome
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.poller import make_poller
 from rollcheck.load.timer import Clock
 from rollcheck.load.transport import Address, begin_connect, make_tls_context, open_socket, read_cause, was_reset
-from rollcheck.load.wire import KEEP_BODY, ResponseReader, WireError, make_reader
+from rollcheck.load.wire import WireError
 
 CHUNK = 65_536
 FIRST_CHUNK = 8_192
 """Nearly every answer fits; room for a large one costs more than it holds."""
 READS_PER_EVENT = 16
 """Reads of one connection before the others get their turn."""
-SPARE_READERS = 512
-LINGER_NS = 250 * MILLISECOND
-"""How long a connection that we asked to be closed waits for the peer's FIN. Whoever closes first keeps the port in
-TIME_WAIT, and our ephemeral ports are the scarcer ones."""
-EXPIRY_GRAIN_NS = MILLISECOND
 UUID_MARK = b"00000000-0000-4000-8000-000000000000"
 """Where a request has a UUID of its own each time."""
 
@@ -83,7 +78,6 @@ class Reactor:
 
     Attributes:
         busy: attempts under way on a connection.
-        next_check: the instant at which `expire_due` next has something to look at.
         table: connections by file descriptor.
         tls: whether they are encrypted.
     """
@@ -99,9 +93,7 @@ class Reactor:
         portable: bool = False,
     ) -> None:
         self._target = plan.target
-        self._expectation = plan.expectation
-        self._method, self._pod_header = plan.method, plan.pod_header
-        self._timeout_ns = int(plan.timeout_s * 1e9)
+        self._intake = Intake(plan)
         self._tls = (
             make_tls_context(
                 verify=plan.verify_tls, ca_file=plan.ca_file, cert_file=plan.cert_file, key_file=plan.key_file
@@ -114,12 +106,11 @@ class Reactor:
         self._clock = clock
         self.poller = make_poller(portable=portable)
         self.table: dict[int, Connection] = {}
-        self._readers: list[ResponseReader] = []
         self._last_id, self._id_step = worker + 1 - workers, workers
-        self._half_close, self._access_log = plan.half_close, plan.access_log
+        self._half_close = plan.half_close
         self._fill_uuid = plan.fill_uuid
         self.busy = 0
-        self.next_check: Instant = NEVER
+        self._deadlines = Deadlines(int(plan.timeout_s * SECOND))
 
     @property
     def connections(self) -> int:
@@ -191,8 +182,7 @@ class Reactor:
 
     def _begin(self, now: Instant) -> None:
         self.busy += 1
-        if now + self._timeout_ns < self.next_check:
-            self.next_check = now + self._timeout_ns
+        self._deadlines.begin(now)
 
     def _send(self, connection: Connection, data: bytes | memoryview) -> None:
         try:
@@ -356,9 +346,7 @@ class Reactor:
 
     def _take_in(self, connection: Connection, data: bytes, events: int) -> bool:
         """Add bytes to the answer; True once the attempt is over."""
-        whole_at_once = connection.received == 0
-        connection.received += len(data)
-        if whole_at_once:
+        if not connection.received:
             known = connection.lane.book.known.get(data)
             if known is not None:
                 self._finish(connection, known, events)
@@ -366,43 +354,17 @@ class Reactor:
             connection.first_byte = self._clock()
             if connection.state == AWAITING:
                 connection.state = READING
-            self._prepare_reader(connection)
-        reader = connection.reader
-        assert reader is not None
+            self._intake.begin(connection)
+        connection.received += len(data)
         try:
-            whole = reader.receive(data)
+            answer = self._intake.receive(connection, data)
         except WireError as e:
             self._fail(connection, Fault.PARSER, str(e)[:200])
             return True
-        if whole:
-            answer = self._judge(reader, connection.received)
-            fits = whole_at_once and len(data) <= KNOWN_BYTES and not reader.surplus
-            if fits and answer.outcome is Outcome.OK and not self._access_log:
-                connection.lane.book.remember(data, answer, KNOWN_LIMIT)
-            self._finish(connection, answer, events, surplus=reader.surplus)
-        return whole
-
-    def _prepare_reader(self, connection: Connection) -> None:
-        if connection.reader is None:
-            if self._readers:
-                connection.reader = self._readers.pop()
-                connection.reader.start()
-            else:
-                keep = KEEP_BODY if self._expectation.body else 0
-                connection.reader = make_reader(self._method, self._pod_header, keep_body=keep)
-        else:
-            connection.reader.next()
-
-    def _judge(self, reader: ResponseReader, received: int) -> Answer:
-        outcome = self._expectation.judge(reader.status, reader.body)
-        return Answer(
-            reader.status,
-            outcome,
-            keep_alive=reader.keep_alive,
-            pod=reader.pod,
-            head_bytes=reader.head_bytes,
-            total_bytes=received,
-        )
+        if answer is not None:
+            assert connection.reader is not None
+            self._finish(connection, answer, events, surplus=connection.reader.surplus)
+        return answer is not None
 
     # Ends of attempts
 
@@ -448,17 +410,15 @@ class Reactor:
         self._leave(connection)
         connection.state = LINGERING
         self._want(connection, _IN)
-        if now + LINGER_NS < self.next_check:
-            self.next_check = now + LINGER_NS
+        self._deadlines.linger(now)
 
     def _on_eof(self, connection: Connection, events: int) -> None:
-        reader = connection.reader
-        if self._tls is not None and was_reset(connection.sock):
+        if self.tls and was_reset(connection.sock):
             self._fail(connection, errno.ECONNRESET, describe_errno(errno.ECONNRESET), reset=True)
-        elif not connection.received or reader is None:
+        elif not connection.received:
             self._fail(connection, Fault.EOF, "")
-        elif reader.receive_eof():
-            self._finish(connection, self._judge(reader, connection.received), 0)
+        elif (answer := self._intake.receive_eof(connection)) is not None:
+            self._finish(connection, answer, events & ~_GONE)
         else:
             self._fail(connection, Fault.CUT, "")
 
@@ -482,7 +442,7 @@ class Reactor:
         outcome = find_outcome(phase, cause)
         status = connection.reader.status if phase is Phase.BODY and connection.reader else 0
         attempt = connection.to_attempt(phase, outcome, now, status=status, detail=detail)
-        self._close(connection, _closer(cause), reset=reset)
+        self._close(connection, closer_of(cause), reset=reset)
         self._listener.on_end(attempt)
 
     def _close(self, connection: Connection, closed_by: ClosedBy | None = None, *, reset: bool = False) -> None:
@@ -495,9 +455,7 @@ class Reactor:
             self._listener.on_closed(connection.to_fact(closed_by, self._clock(), reset=reset))
         # The kernel takes a closed descriptor out of the epoll set by itself.
         connection.sock.close()
-        if connection.reader is not None and len(self._readers) < SPARE_READERS:
-            self._readers.append(connection.reader)
-        connection.reader = None
+        self._intake.end(connection)
 
     def _leave(self, connection: Connection) -> None:
         """Its place in the lane is free."""
@@ -506,37 +464,21 @@ class Reactor:
 
     # Time, and the end
 
+    @property
+    def next_check(self) -> Instant:
+        """The instant at which `expire_due` next has something to look at."""
+        return self._deadlines.next_check
+
     def expire_due(self) -> None:
         """End what is past its deadline."""
         now = self._clock()
-        if now >= self.next_check:
-            self._expire(now)
-
-    def _expire(self, now: Instant) -> None:
-        """End what is past its deadline, and find the next deadline.
-
-        All attempts have the same timeout, so none that begins later can be due sooner than the earliest one here:
-        looking at all connections once per earliest deadline costs nothing per request.
-        """
-        earliest = NEVER
-        for connection in list(self.table.values()):
-            if connection.is_busy:
-                due = connection.sent + self._timeout_ns
-                if due <= now:
-                    self._fail(connection, Fault.DEADLINE, "")
-                    continue
-            elif connection.state == LINGERING:
-                due = connection.ended + LINGER_NS
-                if due <= now:
-                    self._close(connection)
-                    continue
+        if now < self._deadlines.next_check:
+            return
+        for connection in self._deadlines.find(self.table.values(), now):
+            if connection.state == LINGERING:
+                self._close(connection)
             else:
-                continue
-            earliest = min(earliest, due)
-        # With nothing under way there is nothing to look at; but whoever begins a request need not check for that.
-        if earliest == NEVER and self.table:
-            earliest = now + self._timeout_ns
-        self.next_check = max(earliest, now + EXPIRY_GRAIN_NS) if earliest < NEVER else NEVER
+                self._fail(connection, Fault.DEADLINE, "")
 
     def close(self) -> None:
         """End everything: what is under way is abandoned."""
@@ -548,16 +490,3 @@ class Reactor:
             else:
                 self._close(connection, ClosedBy.US_END)
         self.poller.close()
-
-
-def use_of(connection: Connection) -> ConnectionUse:
-    """Whether the current attempt is the connection's first."""
-    return ConnectionUse.REUSED if connection.requests else ConnectionUse.NEW
-
-
-def _closer(cause: Cause) -> ClosedBy:
-    if cause is Fault.END:
-        return ClosedBy.US_END
-    if cause in {Fault.DEADLINE, Fault.PARSER, Fault.TLS}:
-        return ClosedBy.US_FAILED
-    return ClosedBy.PEER_IN_FLIGHT

@@ -17,7 +17,7 @@ from rollcheck.load.connection import AWAITING, IDLE, Connection
 from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import Arrival, LaneState
 from rollcheck.load.poller import Ready
-from rollcheck.load.reactor import FIRST_CHUNK, Reactor, use_of
+from rollcheck.load.reactor import FIRST_CHUNK, Reactor
 from rollcheck.load.timer import Clock
 
 _READABLE = getattr(select, "EPOLLIN", 1)
@@ -74,7 +74,7 @@ class Sprint:
             answer.hits += 1
             if answer.pod:
                 connection.pod = answer.pod
-                book.add_pod(answer.pod, use_of(connection), sent, now)
+                book.add_pod(answer.pod, connection.use, sent, now)
             connection.requests += 1
             connection.ended = now
             connection.state = IDLE
