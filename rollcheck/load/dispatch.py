@@ -181,16 +181,14 @@ class Dispatch:
             return False
         arrivals = self._arrivals
         now = self._clock()
-        if now < self._pause_until:
-            return False
         for lane in self._lanes:
             for _ in range(RELEASE_BATCH):
                 if arrivals.seq >= arrivals.end or now >= arrivals.until:
                     arrivals.seq = max(arrivals.seq, arrivals.end) if now >= arrivals.until else arrivals.seq
                     return False
-                if not self._resolver.known:
-                    return False
                 now = self._clock()
+                if not self._resolver.known or now < self._pause_until:
+                    return False
                 if not self._take_up(lane, (arrivals.seq, self.stage, now, now), now):
                     break
                 lane.scheduled += 1

@@ -199,6 +199,7 @@ class Engine:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._resolver.run, self._clock)
                     self._begin_clocks()
+                    self._note_portable()
                     if self.plan.warmup and not self._stopped:
                         await self._warm_up()
                     if not self.aborted and not self._stopped:
@@ -267,9 +268,11 @@ class Engine:
         self._next_cut = now + int(self.plan.interval_s * SECOND)
         self._next_sample = now + SECOND
         self._next_tick = now
+
+    def _note_portable(self) -> None:
         if self._timer is None:
             text = "this system has no epoll or no timerfd: the load engine takes its portable way, which is slower"
-            self._recorder.sink(Note(at_ns=now, topic="generator", text=text))
+            self._recorder.sink(Note(at_ns=self._clock(), topic="generator", text=text))
 
     async def _warm_up(self) -> None:
         """One request on every connection, apart from the load proper."""

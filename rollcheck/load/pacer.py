@@ -226,7 +226,7 @@ def _check_stage(stage: RateStage) -> None:
             raise UsageError(f"a stage cannot send {qps:g} requests per second; write for example 100:30s")
 
 
-_STAGE = re.compile(r"([0-9.]+)(?:(?:-|\.\.)([0-9.]+))?:(.+)")
+_STAGE = re.compile(r"(\d+(?:\.\d+)?)(?:(?:-|\.\.)(\d+(?:\.\d+)?))?:(.+)")
 
 
 def parse_stages(text: str, parse_duration: Callable[[str], float]) -> tuple[RateStage, ...]:
