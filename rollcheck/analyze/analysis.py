@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from rollcheck.analyze.background import BACKGROUND
 from rollcheck.analyze.baseline import report_baseline
+from rollcheck.analyze.causes.outage import no_advice
 from rollcheck.analyze.correlate import attribute
 from rollcheck.analyze.counts import by_outcome, count
 from rollcheck.analyze.exposure import bounds_of, replaced_pods
 from rollcheck.analyze.generator import audit
 from rollcheck.analyze.latency import latency_by_stage
-from rollcheck.analyze.model import Analysis, Timeline
-from rollcheck.analyze.obstacles import blind_spots
+from rollcheck.analyze.model import Analysis, Cause, Timeline, Unattributed
+from rollcheck.analyze.obstacles import blind_spots, unseen_ports
 from rollcheck.analyze.outages import find_outages
 from rollcheck.analyze.propagation import measure_propagation, recommend_prestop
 from rollcheck.analyze.timeline import build_timeline
 from rollcheck.analyze.verdict import judge
 from rollcheck.analyze.words import number
+from rollcheck.facts.attempts import Attempt
 from rollcheck.facts.clock import SECOND
 from rollcheck.facts.connections import ClosedBy, Connection
 from rollcheck.facts.document import Document
@@ -30,7 +35,8 @@ def analyse(document: Document) -> Analysis:
         DocumentError: a histogram in it cannot be read.
     """
     timeline = build_timeline(document)
-    propagation = measure_propagation(timeline)
+    pointless = no_advice(timeline)
+    propagation = () if pointless else measure_propagation(timeline)
     prestop = recommend_prestop(propagation)
     causes, unattributed = attribute(timeline, prestop_s=prestop)
     outages = find_outages(timeline)
@@ -54,9 +60,17 @@ def analyse(document: Document) -> Analysis:
         baseline=baseline,
         generator=generator,
         latency=latency_by_stage(timeline.intervals),
-        blind=blind_spots(timeline),
-        observations=(*judgement.caveats, *_observations(timeline)),
+        blind=(*blind_spots(timeline), *unseen_ports(timeline, _unexplained(timeline, causes, unattributed))),
+        observations=(*judgement.caveats, *([pointless] if pointless else []), *_observations(timeline)),
     )
+
+
+def _unexplained(timeline: Timeline, causes: Iterable[Cause], unattributed: Iterable[Unattributed]) -> list[Attempt]:
+    """The lost attempts of which nothing is known but that they failed, or that such failed before as well."""
+    background = {claim for cause in causes if cause.mode == BACKGROUND for claim in cause.seqs}
+    return [u.attempt for u in unattributed] + [
+        a for a in timeline.failures if background and (a.lane.value, a.seq) in background
+    ]
 
 
 def _observations(timeline: Timeline) -> tuple[str, ...]:

@@ -19,8 +19,9 @@ FAILED_LIMIT = 0.05
 """Nor can one that fails more than this share of it."""
 OWED = 2
 """Requests that may be under way when a stage ends, however fast the target is: one on each lane."""
-BACKGROUND, IDLE_RACE = 0, 5
-"""Modes of causes that need no replacement: what failed before as well, and the keep-alive race with an idle server."""
+BACKGROUND, IDLE_RACE, TIED_PORT = 0, 5, 34
+"""Modes of causes that need no replacement: what failed before as well, the keep-alive race with an idle server, and a
+source port that something before the replacement had tied to a dead pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +32,14 @@ class Losses:
         standing: of a class that the baseline does not have, or has significantly less of.
         background: of a class that fails alike without any replacement.
         races: attributed to the keep-alive race with an idle server.
+        tied: from a source port that had been tied to a dead pod before the replacement.
         suspect: that our own faults, or a target that could not serve the rate from the start, may have made.
     """
 
     standing: tuple[Attempt, ...] = ()
     background: tuple[Attempt, ...] = ()
     races: tuple[Attempt, ...] = ()
+    tied: tuple[Attempt, ...] = ()
     suspect: tuple[Attempt, ...] = ()
 
 
@@ -101,7 +104,7 @@ def split(
     causes = tuple(causes)
     modes = {key: c.mode for c in causes if not c.of_replacement for key in _keys(c)}
     sure = {key for c in causes if c.of_replacement and c.confidence == "high" and not c.competing for key in _keys(c)}
-    parts: dict[str, list[Attempt]] = {"standing": [], "background": [], "races": [], "suspect": []}
+    parts: dict[str, list[Attempt]] = {"standing": [], "background": [], "races": [], "tied": [], "suspect": []}
     for attempt in lost:
         key, outcome = (str(attempt.lane), attempt.seq), outcome_name(attempt)
         mode = modes.get(key)
@@ -112,6 +115,8 @@ def split(
             parts["standing"].append(attempt)
         elif mode == IDLE_RACE:
             parts["races"].append(attempt)
+        elif mode == TIED_PORT:
+            parts["tied"].append(attempt)
         elif outcome in alike or (mode == BACKGROUND and not grown):
             parts["background"].append(attempt)
         elif mode is not None and mode != BACKGROUND:

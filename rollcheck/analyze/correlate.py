@@ -1,6 +1,7 @@
 """Each failed attempt to exactly one cause, or to nobody with the nearest facts.
 
-The order is one of exclusion: what our own machine did; what failed before as well; no ready endpoint at all;
+The order is one of exclusion: what our own machine did; what a node's connection tracking did, for reasons seen in the
+same document; what failed before as well; no ready endpoint at all;
 containers that restarted in place; what the new version brought for good; the late life of old pods; the early life of
 new ones. Where two causes survive for the same attempts, one claims them and names the other.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rollcheck.analyze.causes import before, early, generator, late, outage, restarts, shutdown, stuck
+from rollcheck.analyze.causes import before, early, generator, late, outage, restarts, shutdown, stuck, tracked
 from rollcheck.analyze.causes.late import Loss
 from rollcheck.analyze.causes.nearest import Chronicle
 from rollcheck.analyze.causes.scene import Scene, Spans
@@ -51,6 +52,7 @@ class Attribution:
     def result(self) -> tuple[tuple[Cause, ...], tuple[Unattributed, ...]]:
         """Run every family in its order."""
         self._ours()
+        self._tied()
         known = self._before()
         self._outage()
         self._restarts()
@@ -75,6 +77,12 @@ class Attribution:
 
     def _ours(self) -> None:
         self._add(generator.mode_40_generator(self.scene, self._take(generator.by_generator(self.scene, self.left))))
+
+    def _tied(self) -> None:
+        """Source ports tied to a dead pod, before the replacement and in it."""
+        for by_replacement in (False, True):
+            found = self._take(tracked.from_tied_ports(self.scene, self.left, by_replacement=by_replacement))
+            self._add(tracked.mode_34_tied_port(self.scene, found, by_replacement=by_replacement))
 
     def _before(self) -> list[Attempt]:
         """Keep-alive races, saturation, and what failed at the same rate; answers what failed before."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from rollcheck.analyze.counts import AFTER, count_stages
 from rollcheck.analyze.model import Bounds, Counts, PodLife, Timeline, began, latest
+from rollcheck.analyze.ports import tied
 from rollcheck.analyze.statistics import upper_bound
 from rollcheck.analyze.timeline import PodIndex
 from rollcheck.facts.attempts import Attempt, Lane
@@ -50,7 +51,7 @@ def bounds_of(timeline: Timeline) -> Bounds:
     """The three bounds of the verdict: shortest outage, loss per request, loss per pod replaced."""
     counts = replacement_counts(timeline)
     replaced = replaced_pods(timeline)
-    losing = _losing_pods(replacement_losses(timeline), replaced, timeline.window.end)
+    losing = _losing_pods(timeline, replaced)
     known = any(p.traffic.met_terminating is not None for p in timeline.pods)
     return Bounds(
         shortest_outage_s=_shortest_outages(timeline),
@@ -63,18 +64,24 @@ def bounds_of(timeline: Timeline) -> Bounds:
     )
 
 
-def _losing_pods(lost: Iterable[Attempt], replaced: Sequence[PodLife], end_ns: Instant) -> set[str]:
-    """Uids of the pods that a loss may be due to: the one it was on, else all that were ending, else the nearest."""
+def _losing_pods(timeline: Timeline, replaced: Sequence[PodLife]) -> set[str]:
+    """Uids of the pods that a loss may be due to: the one it was on, else all that were ending, else the nearest.
+
+    A loss from a port that was tied to a dead pod is due to that pod, and belongs to when the port was tied.
+    """
     losing: set[str] = set()
-    index = PodIndex(replaced)
+    index, ties = PodIndex(replaced), tied(timeline)
     at_large: list[Instant] = []
-    for attempt in lost:
-        named = index.of(attempt)
+    for attempt in replacement_losses(timeline):
+        tie = ties.get(id(attempt))
+        if tie is not None and timeline.replacement is not None and tie.since_ns < timeline.replacement.start:
+            continue
+        named = index.named(tie.pod) if tie else index.of(attempt)
         losing.update(p.uid for p in named)
         if not named:
-            at_large.append(began(attempt))
+            at_large.append(tie.since_ns if tie else began(attempt))
     at_large.sort()
-    spans = [(span, p.uid) for p in replaced if (span := termination(p, end_ns)) is not None]
+    spans = [(span, p.uid) for p in replaced if (span := termination(p, timeline.window.end)) is not None]
     losing.update(uid for span, uid in spans if bisect_left(at_large, span.start) < bisect_left(at_large, span.end))
     return losing | _nearest(_outside(at_large, [span for span, _ in spans]), replaced)
 

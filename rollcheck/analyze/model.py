@@ -168,6 +168,29 @@ class Outage:
     pods: tuple[str, ...] = ()
 
 
+class TiedBy(StrEnum):
+    """What left an entry for a source port in a node's connection tracking."""
+
+    RESET = "reset"
+    SYN = "syn"
+    """A SYN that nothing answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tie:
+    """A connect without an answer that came from a source port which was still tied to a dead pod.
+
+    Attributes:
+        since_ns: when the connection that tied it was reset, or had ended without an answer.
+        pod: the pod of that connection, empty when it is not known.
+    """
+
+    attempt: Attempt
+    by: TiedBy
+    since_ns: Instant
+    pod: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
     """Every fact of a document, placed.
@@ -178,6 +201,7 @@ class Timeline:
             the run), by start. probes: those of the probe lane, the good ones included.
         not_sent: attempts dropped or abandoned before they were sent.
         abandoned: attempts cut off by the end of the run while they were under way: sent, but nobody's loss.
+        ties: the failures and probes that came from a source port which was still tied to a dead pod, by start.
         ready_endpoints: (instant, count) steps of the number of distinct pods ready in the Service's slices.
         workloads: the workload's states, in order.
         trigger: what began the replacement, None when nothing did.
@@ -197,6 +221,7 @@ class Timeline:
     events: tuple[KubeEvent, ...]
     workloads: tuple[WorkloadSeen, ...]
     abandoned: tuple[Attempt, ...] = ()
+    ties: tuple[Tie, ...] = ()
     trigger: Action | None = None
     replacement: Window | None = None
 

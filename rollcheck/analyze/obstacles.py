@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rollcheck.analyze.exposure import replaced_pods
 from rollcheck.analyze.model import Counts, PodLife, Timeline
 from rollcheck.analyze.pods import GRACE_TOLERANCE_S
+from rollcheck.analyze.ports import SYN_NS, maybe_tied_before
 from rollcheck.analyze.words import listing, number
 from rollcheck.facts.actions import Note
-from rollcheck.facts.attempts import Stage
+from rollcheck.facts.attempts import Attempt, Stage
 from rollcheck.facts.clock import SECOND
 
 
@@ -118,3 +119,15 @@ def blind_spots(timeline: Timeline) -> tuple[str, ...]:
     if unseen:
         found.append(f"events: no Killing event of {listing(unseen)} was seen, so SIGTERM is placed by the deletion")
     return tuple(dict.fromkeys(found))
+
+
+def unseen_ports(timeline: Timeline, unexplained: Iterable[Attempt]) -> tuple[str, ...]:
+    """That connects without an answer may be due to source ports which a run before this one left tied to its pods."""
+    count = len(maybe_tied_before(timeline, unexplained))
+    if not count:
+        return ()
+    text = (
+        f"source ports: whether connection tracking still tied those of {number(count, 'connect')} without an answer to"
+        f" a pod that died before this run cannot be seen; leave {SYN_NS // SECOND} s between runs on one Service"
+    )
+    return (text,)

@@ -3,6 +3,9 @@
 OK attempts are not kept one by one, but they need not be: the lane's arrivals are evenly paced, and each that did not
 end OK is listed. So where the timetable had an arrival and the list has none, that arrival was answered. Attempts are
 placed by their start: a connect time-out ends seconds after the window in which it began.
+
+A connect from a source port that was still tied to a dead pod is no sign of an outage, since from any other port the
+Service would have answered; inside one it counts like every other.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from itertools import pairwise
 
 from rollcheck.analyze.counts import outcome_name
 from rollcheck.analyze.model import Outage, Timeline, began
+from rollcheck.analyze.ports import tied
 from rollcheck.facts.attempts import Attempt, Interval, Lane
 from rollcheck.facts.clock import SECOND, Instant, Window
 
@@ -36,12 +40,14 @@ def find_outages(timeline: Timeline) -> tuple[Outage, ...]:
     """Every outage of every lane, by start. An outage that lets some attempts through is not `full`."""
     found: list[Outage] = []
     answered = _answered(timeline)
+    ties = tied(timeline)
     for lane in Lane:
-        lost = [a for a in timeline.failures if a.lane is lane]
+        lost = [a for a in timeline.failures if a.lane is lane and id(a) not in ties]
+        beside = [t.attempt for t in timeline.ties if t.attempt.lane is lane]
         spacing = lane_spacing_ns(timeline, lane)
         blind = [i for i in timeline.intervals if i.lane is lane and i.unlisted]
         planned = any(plan.lane == lane and plan.share > 0 for plan in timeline.document.header.lanes)
-        groups = _groups(lost, spacing, blind)
+        groups = [_with_those_inside(group, beside) for group in _groups(lost, spacing, blind)]
         found += [_outage(lane, group, spacing, blind, answered[lane], planned=planned) for group in groups]
     return tuple(sorted(found, key=lambda o: (o.window.start, o.lane)))
 
@@ -54,6 +60,12 @@ def _groups(lost: Sequence[Attempt], spacing: int, blind: Sequence[Interval]) ->
         else:
             groups.append([attempt])
     return groups
+
+
+def _with_those_inside(group: list[Attempt], beside: Sequence[Attempt]) -> list[Attempt]:
+    """The group and what else failed within it, by start."""
+    inside = [a for a in beside if began(group[0]) <= began(a) <= began(group[-1])]
+    return sorted([*group, *inside], key=began) if inside else group
 
 
 def _continues(before: Attempt, after: Attempt, spacing: int, blind: Sequence[Interval]) -> bool:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from rollcheck.analyze.endpoints import endpoint_history
 from rollcheck.analyze.model import Moment, PodLife, PodTraffic, Timeline, began
 from rollcheck.analyze.pods import POD_WATCH, Surroundings, pod_lives
+from rollcheck.analyze.ports import find_ties
 from rollcheck.facts.actions import Action, CommandOutput, Note, StageMark
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Interval, Lane, Outcome, PodTally, Stage
 from rollcheck.facts.clock import Instant, Window
@@ -57,6 +58,7 @@ def build_timeline(document: Document) -> Timeline:
         events=events,
         workloads=tuple(sorted(document.of(WorkloadSeen), key=lambda w: (w.seen_ns, _version(w), repr(w)))),
         abandoned=tuple(a for a in timetabled if was_sent(a) and not was_lost(a)),
+        ties=find_ties(attempts, document.of(Connection), pods, document.header.route),
         trigger=trigger,
         replacement=replacement,
     )
@@ -152,8 +154,12 @@ class PodIndex:
     def of(self, attempt: Attempt) -> Sequence[PodLife]:
         """Those pods: mostly one or none; several where a name or an address was given out again."""
         if attempt.pod:
-            return self._names.get(attempt.pod, ())
+            return self.named(attempt.pod)
         return self._addresses.get(attempt.peer.rpartition(":")[0].strip("[]"), ()) if attempt.peer else ()
+
+    def named(self, name: str) -> Sequence[PodLife]:
+        """The pods of that name."""
+        return self._names.get(name, ())
 
 
 def _in_order(attempts: Iterable[Attempt]) -> list[Attempt]:

@@ -158,22 +158,27 @@ def _headline(evidence: Evidence, lost: bool) -> str:
     if not lost:
         return f"No request was lost{while_}, but {kill}."
     count = len(evidence.losses.standing) + evidence.hidden
-    outages, longest = longest_and_number(_of(evidence))
+    held, beside = _in_outages(evidence)
+    outages, longest = longest_and_number(held)
     spread = f" in {number(outages, 'outage')} of at most {longest:.1f} s" if outages else ""
+    if spread and beside:
+        spread = f", all but {beside}{spread}{',' if while_ else ''}"
     first = f"{count:,} of {number(evidence.sent, 'request')} {_were(count)} lost{spread}{while_}"
     return f"{first}; {kill}." if kill else f"{first}."
 
 
-def _of(evidence: Evidence) -> list[Outage]:
-    """The outages that hold a loss which stands."""
+def _in_outages(evidence: Evidence) -> tuple[list[Outage], int]:
+    """The outages that hold a loss which stands, and how many such losses lie in none."""
     starts: dict[Lane, list[Instant]] = defaultdict(list)
     for attempt in evidence.losses.standing:
         starts[attempt.lane].append(began(attempt))
-    return [
-        o
-        for o in evidence.outages
-        if bisect_left(starts[o.lane], o.window.start) < bisect_right(starts[o.lane], o.window.end)
-    ]
+    held, inside = [], 0
+    for outage in evidence.outages:
+        at = starts[outage.lane]
+        here = bisect_right(at, outage.window.end) - bisect_left(at, outage.window.start)
+        held += [outage] if here else []
+        inside += here
+    return held, len(evidence.losses.standing) - inside
 
 
 def _were(count: int) -> str:
@@ -191,6 +196,11 @@ def _doubts(losses: Losses) -> list[str]:
         doubts.append(
             f"{number(len(losses.races), 'request')} died in the keep-alive race with an idle server, which needs no "
             "replacement"
+        )
+    if losses.tied:
+        doubts.append(
+            f"{number(len(losses.tied), 'request')} came from a source port that connection tracking had tied to a "
+            "dead pod before the replacement"
         )
     if losses.suspect:
         doubts.append(

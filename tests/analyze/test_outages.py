@@ -7,6 +7,7 @@ from rollcheck.analyze.outages import find_outages, lane_spacing_ns, longest_and
 from rollcheck.analyze.timeline import build_timeline
 from rollcheck.facts.attempts import Attempt, Interval, Lane, Outcome, Phase
 from rollcheck.facts.clock import SECOND, Window
+from rollcheck.facts.connections import ClosedBy
 from tests.analyze.builders import Story, ns
 
 
@@ -115,3 +116,24 @@ def test_the_bound_of_an_outage_at_the_very_start_does_not_need_an_answer_before
 
     assert outage.bound.start < outage.window.start
     assert outage.bound.meets(Window(start=ns(1), end=ns(1.5)))
+
+
+def tied(story: Story, at: float) -> Story:
+    """A connect without an answer from a port that was reset a second before."""
+    story.connection(7, opened=2.0, closed=at - 1, by=ClosedBy.PEER_IDLE, reset=True, local="10.0.9.9:40001")
+    return story.fail(Lane.FRESH, at, Phase.CONNECT, Outcome.TIMEOUT, took=2.0, local="10.0.9.9:40001")
+
+
+def test_a_connect_from_a_port_tied_to_a_dead_pod_is_no_outage_of_the_service():
+    assert find_outages(build_timeline(tied(Story().pods(2).restart(at=11), 20.0).document())) == ()
+
+
+def test_within_an_outage_it_counts_like_every_other():
+    story = Story().pods(2).restart(at=11).lose(Lane.FRESH, 20.0, 21.0)
+    [without] = find_outages(build_timeline(story.document()))
+    story.losses.clear()
+    [found] = find_outages(build_timeline(tied(story.lose(Lane.FRESH, 20.0, 21.0), 20.5).document()))
+
+    assert found.window == without.window
+    assert found.attempts == without.attempts + 1
+    assert found.by_outcome == {"connect/refused": without.attempts, "connect/timeout": 1}

@@ -6,6 +6,7 @@ from rollcheck.analyze.model import Propagation
 from rollcheck.analyze.propagation import measure_propagation, recommend_prestop
 from rollcheck.analyze.timeline import build_timeline
 from rollcheck.facts.attempts import Attempt, Lane, Outcome, Phase
+from rollcheck.facts.connections import ClosedBy
 from tests.analyze.builders import Story, pod_spec
 
 
@@ -155,3 +156,50 @@ def test_without_names_and_failures_nothing_is_measured():
 )
 def test_prestop_covers_the_longest_seen_and_half_as_much_again(high, seconds):
     assert recommend_prestop([Propagation(pod="p", seconds=(0.0, h), evidence="") for h in high]) == seconds
+
+
+PORT = "10.0.9.9:40001"
+
+
+def tied(story: Story, at: float) -> Story:
+    """A connect without an answer from a port that old-1 reset five seconds before."""
+    story.connection(7, opened=2.0, closed=at - 5, by=ClosedBy.PEER_IDLE, reset=True, pod="old-1", local=PORT)
+    return story.fail(Lane.FRESH, at, Phase.CONNECT, Outcome.TIMEOUT, took=2.0, local=PORT)
+
+
+def test_a_connect_from_a_port_still_tied_to_a_dead_pod_is_no_evidence():
+    assert recommend_prestop(measured(tied(abrupt(), 28.0)).values()) == 5
+    assert measured(tied(abrupt(), 28.0)) == measured(abrupt())
+
+
+def test_the_same_connect_from_another_port_is_evidence():
+    story = abrupt().fail(Lane.FRESH, 28.0, Phase.CONNECT, Outcome.TIMEOUT, took=2.0, local=PORT)
+
+    assert recommend_prestop(measured(story).values()) == 13
+
+
+def test_a_tied_connect_does_not_hide_the_evidence_beside_it():
+    story = tied(abrupt().lose(Lane.FRESH, 20.4, 22.0, every=2, local="10.0.9.9:39999"), 28.0)
+
+    assert measured(story)["old-1"].seconds[0] == pytest.approx(1.66, abs=0.03)
+
+
+def test_a_fresh_probe_from_a_tied_port_is_no_evidence_either():
+    document = tied(abrupt(), 28.0).end(at=60).document()
+    probes = (replace(f, lane=Lane.PROBE) if isinstance(f, Attempt) else f for f in document.facts)
+
+    assert measure_propagation(build_timeline(replace(document, facts=tuple(probes))))[0].seconds[0] == 0
+
+
+def test_where_connects_got_no_answer_in_the_baseline_later_ones_are_no_evidence():
+    """A run before this one may have tied their ports: that cannot be seen."""
+    early = {"outcome": Outcome.UNREACHABLE, "took": 0.5}
+    story = abrupt().fail(Lane.FRESH, 5.0, local=PORT, **early).fail(Lane.FRESH, 28.0, local="10.0.9.9:2", **early)
+
+    assert measured(story)["old-1"].seconds[0] == 0
+
+
+def test_where_connects_got_no_answer_in_the_baseline_refusals_still_are_evidence():
+    story = abrupt().fail(Lane.FRESH, 5.0, outcome=Outcome.TIMEOUT, took=1.0).lose(Lane.FRESH, 20.4, 22.0, every=2)
+
+    assert measured(story)["old-1"].seconds[0] == pytest.approx(1.66, abs=0.03)

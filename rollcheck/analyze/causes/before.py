@@ -14,7 +14,7 @@ from rollcheck.analyze.causes.signs import Kind, cut, from_proxy, kind_of, label
 from rollcheck.analyze.causes.words import lost, make, plural, probe_lines
 from rollcheck.analyze.endpoints import ready_at
 from rollcheck.analyze.model import Cause, began
-from rollcheck.facts.attempts import Attempt, Outcome
+from rollcheck.facts.attempts import Attempt, Lane, Outcome
 from rollcheck.facts.clock import MILLISECOND, SECOND, Instant, Window
 from rollcheck.facts.connections import ClosedBy
 from rollcheck.facts.health import HealthSample
@@ -23,6 +23,9 @@ IDLE_LEAST_NS = 200 * MILLISECOND
 """Shorter gaps are no idleness that a server would time out."""
 ALIKE = 0.1
 """Idle gaps that differ by less than this share of their median are one keep-alive time-out."""
+RACE_SHARE = 0.5
+"""More than this share of the requests on used connections is not lost to a race."""
+KEPT_ALIVE = (Lane.REUSED, Lane.IDLE_AGED, Lane.LONG)
 RATE_MARGIN = 1.5
 SEEN_OFTEN = 3
 SATURATED_SHARE = 0.02
@@ -70,6 +73,8 @@ def may_be_idle_race(attempt: Attempt) -> bool:
 def idle_races(scene: Scene, attempts: Iterable[Attempt]) -> list[Attempt]:
     """The attempts that were written while the server closed their idle connection."""
     candidates = [a for a in attempts if may_be_idle_race(a)]
+    if _nothing_is_kept(scene, candidates):
+        return []
     gaps = {id(a): idle_gap(scene, a) for a in candidates}
     early = [a for a in candidates if scene.before.holds(began(a)) and _idle_enough(gaps[id(a)])]
     apart = [a for a in candidates if not explaining(scene, a)]
@@ -85,6 +90,22 @@ def idle_races(scene: Scene, attempts: Iterable[Attempt]) -> list[Attempt]:
         if alike or (scene.before.holds(began(attempt)) and _idle_enough(gap)):
             found.append(attempt)
     return found
+
+
+def _nothing_is_kept(scene: Scene, candidates: Iterable[Attempt]) -> bool:
+    """Whether most later requests on a connection failed before the replacement already.
+
+    A race with a time-out is lost now and then, and then that server also closes connections while they are idle. One
+    that breaks nearly every connection that is used again has no time-out that could be read off the gaps: with evenly
+    paced requests they are all alike, whatever the server does.
+    """
+    early = sum(1 for a in candidates if scene.before.holds(began(a)))
+    if not early or keepalive_timeout(scene) is not None:
+        return False
+    kept = [i for i in scene.timeline.intervals if i.lane in KEPT_ALIVE and scene.before.holds(i.start_ns)]
+    opened = (c for c in scene.connections.values() if c.lane in KEPT_ALIVE and scene.before.holds(c.opened_ns))
+    later = sum(i.ok for i in kept) - sum(1 for c in opened if c.requests)
+    return early > RACE_SHARE * (early + max(0, later))
 
 
 def _idle_enough(gap: int | None) -> bool:

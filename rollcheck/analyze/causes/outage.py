@@ -10,8 +10,8 @@ from rollcheck.analyze.causes.early import has_no_readiness, persistent_kinds
 from rollcheck.analyze.causes.patches import strategy_patch
 from rollcheck.analyze.causes.scene import SLACK_NS, Scene, Spans
 from rollcheck.analyze.causes.signs import kind_of, lost_contact, no_backend, stale_paths
-from rollcheck.analyze.causes.words import lost, make, pod_lines
-from rollcheck.analyze.model import Cause, began
+from rollcheck.analyze.causes.words import NAMES, lost, make, pod_lines
+from rollcheck.analyze.model import Cause, Timeline, began
 from rollcheck.facts.attempts import Attempt
 from rollcheck.facts.clock import SECOND, Window
 from rollcheck.facts.cluster import WorkloadSeen
@@ -72,6 +72,22 @@ def allowed_outage(workload: WorkloadSeen | None) -> int | None:
     if workload.replicas > posts.unavailable:
         return None
     return 12 if posts.forced else 11
+
+
+def no_advice(timeline: Timeline) -> str:
+    """Why no propagation is measured and no preStop recommended, in a sentence; empty when both have a meaning.
+
+    Where the strategy took every pod away (11, 12, 13), what new connections met says how long there was nobody, not
+    how long endpoints took; and a pod that waits before it stops has no other pod to send its clients to.
+    """
+    scene = Scene(timeline)
+    mode = allowed_outage(scene.workload)
+    if mode is None or not scene.endings or (timeline.ready_endpoints and not empty_spans(scene)):
+        return ""
+    return (
+        f"no preStop is recommended: no other pod was ready while old ones ended ({NAMES[mode]}), so none could have"
+        " taken their clients over, however long they had waited"
+    )
 
 
 def in_outage(scene: Scene, attempts: Iterable[Attempt]) -> tuple[int, list[Attempt], list[Window]] | None:

@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from rollcheck.analyze.model import ContainerExit, PodLife, Timeline, began
+from rollcheck.analyze.ports import DIRECT_ROUTES
 from rollcheck.facts.attempts import Attempt, Stage
 from rollcheck.facts.clock import MILLISECOND, SECOND, Instant, Window
 from rollcheck.facts.cluster import ContainerSpec, PodSpec, WatchGap, WorkloadSeen
@@ -26,7 +27,6 @@ WATCH_DELAY_NS = 500 * MILLISECOND
 """A watch delivers a change within this, on a busy API server too."""
 LINGERED_NS = SECOND
 """A pod that certainly lived this long after SIGTERM did not exit at once."""
-DIRECT_ROUTES = ("nodeport", "clusterip")
 PROPAGATION_NS = {"nodeport": 3 * SECOND, "clusterip": 3 * SECOND, "ingress": 4 * SECOND}
 """For how long after a pod left the endpoints new connections may still be sent to it: kube-proxy syncs once a second
 at most (more on a busy node), ingress controllers every second or two."""

@@ -18,6 +18,7 @@ from rollcheck.analyze.causes.scene import Ending, Scene, main_container
 from rollcheck.analyze.causes.signs import cut, from_proxy, no_entry, on_reused
 from rollcheck.analyze.causes.words import lost, make, plural, pod_lines, probe_lines
 from rollcheck.analyze.model import Cause, began
+from rollcheck.analyze.ports import tied
 from rollcheck.facts.attempts import Attempt
 from rollcheck.facts.clock import SECOND
 from rollcheck.facts.cluster import PodSpec
@@ -50,12 +51,11 @@ def mode_01_immediate_exit(
         others.append((10, "how long its preStop took is not known"))
     if (short or lingering) and any(from_proxy(scene, a) for a in attempts):
         others.append((4, "behind a proxy, a request that the app cut under way ends with the same answer"))
-    guessed = [a for a in stale if not a.local]
-    if guessed:
-        others.append((34, f"why {len(guessed)} connects failed later, when no pod was ending, is inferred"))
+    if stale:
+        others.append((34, f"why {len(stale)} connects failed later, when no pod was ending, is inferred"))
     if not short and not lingering:
         evidence.append("none of these pods has a preStop hook, and each was gone right after SIGTERM")
-    sure = _all_seen(endings) and not short and not lingering and len(guessed) <= GUESSED_SHARE * len(attempts)
+    sure = _all_seen(endings) and not short and not lingering and len(stale) <= GUESSED_SHARE * len(attempts)
     spec = _spec(endings)
     seconds = _recommended(scene, losses)
     return make(
@@ -96,18 +96,14 @@ def _summary_01(attempts: Sequence[Attempt], *, short: bool, lingering: bool) ->
 
 
 def _stale_line(scene: Scene, stale: Sequence[Attempt]) -> list[str]:
-    """Told as a fact where the source ports show it, as an inference where those were not recorded."""
+    """Told as an inference: the source ports that would show it were not recorded."""
     if not stale:
         return []
-    when = f"{len(stale)} of them began only {scene.at(began(stale[0]))} to {scene.at(began(stale[-1]))}"
-    if all(a.local for a in stale):
-        return [
-            f"{when}: from a source port used before, which the node's connection tracking still sent to a dead pod"
-        ]
     return [
         (
-            f"{when}, when no pod was ending: inferred to be stale entries of a node's connection tracking, which"
-            " send a source port that is used again to a dead pod (the ports of failed connects are not known)"
+            f"{len(stale)} of them began only {scene.at(began(stale[0]))} to {scene.at(began(stale[-1]))}, when no pod"
+            " was ending: inferred to be stale entries of a node's connection tracking, which send a source port that"
+            " is used again to a dead pod (the ports of failed connects are not known)"
         ),
     ]
 
@@ -263,7 +259,12 @@ def _clean_line(scene: Scene, endings: Sequence[Ending]) -> list[str]:
     """That new connections were clean, when they were."""
     windows = [w for e in endings if (w := entry_window(scene, e)) is not None]
     spans = [(e.stops, e.exit.end) for e in endings]
-    new = [a for a in scene.timeline.failures if no_entry(a) and any(s <= began(a) <= end for s, end in spans)]
+    ties = tied(scene.timeline)
+    new = [
+        a
+        for a in scene.timeline.failures
+        if no_entry(a) and id(a) not in ties and any(s <= began(a) <= end for s, end in spans)
+    ]
     if new or windows:
         return []
     return ["no new connection failed at these ends: proxies no longer sent any there"]

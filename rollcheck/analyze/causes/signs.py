@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from rollcheck.analyze.causes.scene import Scene
 from rollcheck.analyze.model import began
+from rollcheck.analyze.ports import SYN_NS, unanswered
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Outcome, Phase
-from rollcheck.facts.clock import SECOND
 
 GATEWAY = (502, 503, 504)
 ENTRY_PHASES = (Phase.CONNECT, Phase.TLS)
@@ -18,8 +18,6 @@ _BEFORE_REQUEST = (*ENTRY_PHASES, Phase.RESOLVE)
 _NO_ENTRY = (*NO_PATH, *ENDED_BY_PEER, Outcome.TIMEOUT, Outcome.TLS_FAILED)
 _CUT = (*ENDED_BY_PEER, *NO_PATH)
 _WRONG = (Outcome.BAD_STATUS, Outcome.WRONG_BODY, Outcome.PROTOCOL)
-TRACKED_NS = 120 * SECOND
-"""nf_conntrack_tcp_timeout_syn_sent; a closed connection is remembered as long."""
 Kind = tuple[Phase, Outcome, int]
 """Attempts of one kind failed alike: phase, outcome, status."""
 
@@ -80,29 +78,18 @@ def on_reused(attempt: Attempt) -> bool:
 
 
 def stale_paths(claimed: Iterable[Attempt], others: Iterable[Attempt]) -> list[Attempt]:
-    """Of `others`, the connects that were sent to a dead pod because an earlier one had been.
+    """Of `others`, the connects that may have been sent to a dead pod because an earlier one had been.
 
-    A SYN that a node passed on to a dead pod leaves an entry in the node's connection tracking for two minutes. A
-    later connection from the same source port falls into it and ends like the first, long after every rule is right.
-    Where the port of a failed connect is not known, no more are taken than the first ones left entries.
+    Only where source ports were not recorded: known ones tell it for certain (`analyze.ports`). No more are taken than
+    the first ones left entries in the node's connection tracking.
     """
-    first = [a for a in claimed if a.phase is Phase.CONNECT]
-    left_entry = [a for a in first if a.outcome in (Outcome.TIMEOUT, Outcome.UNREACHABLE)]
+    left_entry = [a for a in claimed if unanswered(a)]
     if not left_entry:
         return []
     since = min(began(a) for a in left_entry)
-    until = max(a.ended_ns for a in left_entry) + TRACKED_NS
-    late = [
-        a
-        for a in others
-        if a.phase is Phase.CONNECT
-        and a.outcome in (Outcome.TIMEOUT, Outcome.UNREACHABLE)
-        and since < began(a) <= until
-    ]
-    ports = {a.local for a in first if a.local}
-    if any(a.local for a in late):
-        return [a for a in late if a.local in ports]
-    return late if len(late) <= len(left_entry) else []
+    until = max(a.ended_ns for a in left_entry) + SYN_NS
+    late = [a for a in others if unanswered(a) and since < began(a) <= until]
+    return late if len(late) <= len(left_entry) and not any(a.local for a in late) else []
 
 
 def breakdown(attempts: Iterable[Attempt]) -> str:

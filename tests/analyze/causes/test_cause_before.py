@@ -188,3 +188,40 @@ def test_time_outs_with_every_pod_ready_are_no_lack_of_capacity():
     story = Story(qps=40, named=False).pods(3).restart(at=10).end(at=45)
 
     assert 28 not in modes(story.lose(Lane.REUSED, 20.0, 22.0, AWAIT, Outcome.TIMEOUT, took=5.0))
+
+
+def broken_on_reuse(story: Story, every: int, *, first: int = 1) -> Story:
+    """Connections opened each half second, of which `every` n-th is reset under its second request, evenly paced."""
+    for number in range(first, first + 80):
+        opened = 1.1 + (number - first) * 0.5
+        if number % every:
+            story.connection(number, opened=opened, closed=44.9, by=ClosedBy.US_END, requests=20)
+            continue
+        values = {"by": ClosedBy.PEER_IN_FLIGHT, "requests": 1, "reset": True, "idle_ns": SECOND}
+        story.connection(number, opened=opened, closed=opened + 1.0, **values)
+        story.fail(Lane.REUSED, opened + 0.999, AWAIT, Outcome.RESET, connection=number, requests_before=1)
+    return story
+
+
+def test_resets_of_every_connection_that_is_used_again_are_no_race_with_a_time_out():
+    story = broken_on_reuse(Story(qps=8).graceful_rollout(10.0, pods=2).end(at=45), 1)
+
+    assert list(modes(story)) == [0]
+
+
+def test_a_few_resets_after_the_same_idle_time_are_a_race():
+    story = broken_on_reuse(Story(qps=8).graceful_rollout(10.0, pods=2).end(at=45), 8)
+
+    assert modes(story) == {5: 10}
+
+
+def test_a_server_that_closes_idle_connections_as_well_races_however_often_it_wins():
+    story = broken_on_reuse(Story(qps=8).graceful_rollout(10.0, pods=2).end(at=45), 1)
+    for number, at in ((201, 4.0), (202, 6.0), (203, 30.0)):
+        story.connection(number, opened=at - 7, closed=at, by=ClosedBy.PEER_IDLE, idle_ns=SECOND)
+
+    assert 5 in modes(story)
+
+
+def test_every_request_of_the_reused_lane_reset_before_any_rollout_is_background():
+    assert list(modes(graceful().lose(Lane.REUSED, 1.0, 45.0, AWAIT, Outcome.RESET))) == [0]

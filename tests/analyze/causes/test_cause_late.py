@@ -102,15 +102,6 @@ def test_a_prestop_that_is_too_short_for_the_proxies_is_still_an_early_exit_but_
     assert cause(story, 1).confidence == "medium"
 
 
-def test_late_connects_into_stale_connection_tracking_follow_the_first_ones():
-    story = exits_at_once()
-    story.fail(Lane.FRESH, 13.3, CONNECT, Outcome.TIMEOUT, took=5.0, local="10.0.9.9:40001")
-    story.fail(Lane.FRESH, 31.0, CONNECT, Outcome.UNREACHABLE, took=1.0, local="10.0.9.9:40001")
-
-    assert modes(story) == {1: 2}
-    assert "connection tracking" in " ".join(cause(story, 1).evidence)
-
-
 def test_a_late_connect_from_another_port_has_nothing_to_do_with_the_first_ones():
     story = exits_at_once()
     story.fail(Lane.FRESH, 13.3, CONNECT, Outcome.TIMEOUT, took=5.0, local="10.0.9.9:40001")

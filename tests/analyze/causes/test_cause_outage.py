@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from rollcheck.analyze.analysis import analyse
 from rollcheck.analyze.causes.outage import fenceposts
 from rollcheck.facts.attempts import Lane, Outcome, Phase
-from rollcheck.facts.cluster import Condition, PodSeen, Probe
+from rollcheck.facts.cluster import Condition, PodSeen, Probe, SliceSeen
 from rollcheck.facts.document import Document
+from rollcheck.render.result import render_result
+from rollcheck.render.schema import Result
 from tests.analyze.builders import Story, pod_spec
 from tests.analyze.causes.told import cause, container, modes, patch, told
 
@@ -215,3 +219,59 @@ def out_of_memory() -> Document:
 
 def test_a_container_that_ran_out_of_memory_is_the_cause():
     assert modes(out_of_memory()) == {27: 18}
+
+
+# no advice
+
+
+def advised(story: Story) -> tuple[int | None, int, list[str]]:
+    """The recommended preStop, how many measurements there are, and what is said of there being none."""
+    analysis = analyse(story.document())
+    return (
+        analysis.recommended_prestop_s,
+        len(analysis.propagation),
+        [said for said in analysis.observations if said.startswith("no preStop is recommended")],
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"max_surge": "0", "max_unavailable": "100%"}, "too few replicas for maxUnavailable"),
+        ({"max_surge": "0", "max_unavailable": "25%"}, "rounding forces one pod unavailable"),
+        ({"strategy": "Recreate", "max_surge": "", "max_unavailable": ""}, "Recreate strategy"),
+    ],
+)
+def test_where_no_other_pod_was_ready_no_prestop_is_recommended_and_one_sentence_says_why(options, why):
+    prestop, measurements, [said] = advised(single(**options).lose(Lane.FRESH, 12.1, 14.5))
+
+    assert (prestop, measurements) == (None, 0)
+    assert why in said
+
+
+def test_with_another_pod_ready_the_advice_stays():
+    story = single(2).delete("old-2", at=20.1, exit_after=2.0).lose(Lane.FRESH, 12.1, 12.5)
+
+    assert advised(story) == (5, 2, [])
+
+
+def test_a_strategy_that_would_take_every_pod_away_but_did_not_leaves_the_advice():
+    story = Story(qps=40, max_surge="0", max_unavailable="100%").pods(3).restart(at=10)
+    story.new_pod("new-1", created=10.2, ready=12.0).delete("old-1", at=10.1, exit_after=0.2, code=143).end(at=45)
+
+    assert advised(story)[0] == 5
+
+
+def test_without_a_view_of_the_endpoints_the_strategy_alone_forbids_advice():
+    document = single(strategy="Recreate", max_surge="", max_unavailable="").lose(Lane.FRESH, 12.1, 14.5).document()
+    blind = replace(document, facts=tuple(f for f in document.facts if not isinstance(f, SliceSeen)))
+
+    assert analyse(blind).recommended_prestop_s is None
+
+
+def test_a_result_without_advice_is_a_valid_result():
+    story = single(strategy="Recreate", max_surge="", max_unavailable="").lose(Lane.FRESH, 12.1, 14.5)
+    result = json.loads(render_result(analyse(story.document())))
+
+    assert (result["recommended_prestop_s"], result["propagation"]) == (None, [])
+    assert Result.model_validate(result)
