@@ -30,11 +30,13 @@ class Deadlines:
 
     def begin(self, now: Instant) -> None:
         """An attempt begins."""
-        self.next_check = min(self.next_check, now + self._timeout_ns)
+        if now + self._timeout_ns < self.next_check:
+            self.next_check = now + self._timeout_ns
 
     def linger(self, now: Instant) -> None:
         """A connection begins to linger."""
-        self.next_check = min(self.next_check, now + LINGER_NS)
+        if now + LINGER_NS < self.next_check:
+            self.next_check = now + LINGER_NS
 
     def find(self, connections: Iterable[Connection], now: Instant) -> list[Connection]:
         """Those past their time; and when to look again."""

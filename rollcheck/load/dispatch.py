@@ -18,11 +18,11 @@ from rollcheck.load.plan import LoadPlan
 from rollcheck.load.poller import Ready
 from rollcheck.load.reactor import Reactor
 from rollcheck.load.resolver import Resolver
-from rollcheck.load.sprint import Sprint
+from rollcheck.load.sprint import RELEASE_BATCH, Sprint
 from rollcheck.load.timer import Clock
 
-RELEASE_BATCH = 16
-"""Arrivals released between two looks at the sockets."""
+SPRINT_NS = MILLISECOND
+"""How long the shortest way may go round before the loop looks after everything else."""
 LOOKUP_PAUSE_NS = 100 * MILLISECOND
 """A closed loop whose name does not resolve tries again after this."""
 
@@ -140,7 +140,8 @@ class Dispatch:
 
     def _sprint_due(self) -> bool:
         lane, arrivals = self._lanes[0], self._arrivals
-        self._sprint.release(arrivals, lane, self.stage, self.health, RELEASE_BATCH)
+        end = min(self._clock() + SPRINT_NS, self._reactor.next_check)
+        self._sprint.spin(arrivals, lane, self.stage, self.health, end)
         if lane.waiting:
             self._expire_waiting(lane)
         return self._clock() >= arrivals.due

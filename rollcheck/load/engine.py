@@ -31,7 +31,7 @@ from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Stage
 from rollcheck.facts.clock import MILLISECOND, SECOND, Instant
 from rollcheck.facts.connections import Connection as ConnectionFact
 from rollcheck.load.answers import Answer
-from rollcheck.load.arrivals import Arrivals
+from rollcheck.load.arrivals import NEVER, Arrivals
 from rollcheck.load.collector import quiet_collector
 from rollcheck.load.connection import Connection
 from rollcheck.load.dispatch import Dispatch
@@ -43,7 +43,7 @@ from rollcheck.load.reactor import Reactor
 from rollcheck.load.recorder import LaneBook, LoadRecorder, is_network_failure
 from rollcheck.load.requests import request_of
 from rollcheck.load.resolver import Resolver
-from rollcheck.load.sprint import Sprint
+from rollcheck.load.sprint import POLL_EVENTS, SPIN_NS, Sprint
 from rollcheck.load.timer import make_timer
 
 YIELD_NS = MILLISECOND
@@ -52,13 +52,10 @@ HOT_YIELD_NS = 4 * MILLISECOND
 HOT_QPS = 500
 """From this rate on the loop waits in epoll itself."""
 HOT_WAIT_S = 0.001
-SPIN_NS = 30_000
-"""An arrival nearer than this is not worth a timer."""
 HEARTBEAT_NS = 100 * MILLISECOND
 """The loop comes round at least this often, so that a stall always shows."""
 SETTLE_NS = MILLISECOND
 """The next arrival must be at least this far away for a closed interval to be written at leisure."""
-POLL_EVENTS = 1024
 
 Start = Callable[[], Awaitable[Instant]]
 
@@ -307,15 +304,13 @@ class Engine:
         yield_ns = HOT_YIELD_NS if self._hot else YIELD_NS
         wait = 0.0
         while not self._abandoned:
-            seen = self._handle_events(wait)
-            now = self._clock()
-            self._health.note_stall(now - expected)
+            seen = self._handle_events(wait, expected)
             self._reactor.expire_due()
             more = self._dispatch.release()
             now = self._clock()
             if now >= self._next_tick:
                 self._tick(now)
-            if over():
+            if self._arrivals.due == NEVER and over():
                 return
             busy = more or seen or bool(self._dispatch.due_probes)
             wait = 0.0
@@ -334,9 +329,10 @@ class Engine:
                 expected = await self._sleep(now)
                 yielded = self._clock()
 
-    def _handle_events(self, wait: float) -> bool:
+    def _handle_events(self, wait: float, expected: Instant) -> bool:
         """Handle everything that the kernel has to report; False when that was nothing, or the timer alone."""
         events = self._reactor.poller.poll(wait, POLL_EVENTS)
+        self._health.note_stall(self._clock() - expected)
         if not events:
             return False
         if self._timer is not None:
@@ -398,7 +394,7 @@ class Engine:
     # What the reactor reports
 
     def on_ok(self, connection: Connection, answer: Answer, now: Instant) -> None:
-        """See `reactor.Listener`."""
+        """See `Listener`."""
         book = connection.lane.book
         book.services.append(now - connection.sent)
         if not connection.lane.closed_loop:
@@ -415,7 +411,7 @@ class Engine:
             self._abort(f"an answer had status {answer.status}")
 
     def on_end(self, attempt: Attempt) -> None:
-        """See `reactor.Listener`."""
+        """See `Listener`."""
         if attempt.lane is Lane.PROBE:
             self._recorder.add_probe(attempt)
             return
@@ -430,7 +426,7 @@ class Engine:
             )
 
     def on_closed(self, fact: ConnectionFact) -> None:
-        """See `reactor.Listener`."""
+        """See `Listener`."""
         self._recorder.add_fact(fact)
 
     def _abort(self, why: str) -> None:

@@ -15,13 +15,11 @@ import select
 import socket
 import ssl
 from contextlib import suppress
-from typing import Protocol
 from uuid import uuid4
 
-from rollcheck.facts.attempts import Attempt, Lane, Outcome, Phase
+from rollcheck.facts.attempts import Lane, Outcome, Phase
 from rollcheck.facts.clock import SECOND, Instant
 from rollcheck.facts.connections import ClosedBy
-from rollcheck.facts.connections import Connection as ConnectionFact
 from rollcheck.load.answers import Answer
 from rollcheck.load.connection import (
     AWAITING,
@@ -37,11 +35,20 @@ from rollcheck.load.connection import (
 from rollcheck.load.deadlines import Deadlines
 from rollcheck.load.intake import Intake
 from rollcheck.load.lanes import Arrival, LaneState
+from rollcheck.load.listener import Listener
 from rollcheck.load.outcomes import Cause, Fault, closer_of, describe_errno, find_outcome
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.poller import make_poller
 from rollcheck.load.timer import Clock
-from rollcheck.load.transport import Address, begin_connect, make_tls_context, open_socket, read_cause, was_reset
+from rollcheck.load.transport import (
+    Address,
+    begin_connect,
+    make_tls_context,
+    open_socket,
+    read_cause,
+    send_at_once,
+    was_reset,
+)
 from rollcheck.load.wire import WireError
 
 CHUNK = 65_536
@@ -58,19 +65,6 @@ _RESET = getattr(select, "EPOLLHUP", 16) | getattr(select, "EPOLLERR", 8)
 _GONE = getattr(select, "EPOLLRDHUP", 0x2000) | _RESET
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
 _LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
-class Listener(Protocol):
-    """Who is told what became of the attempts and the connections."""
-
-    def on_ok(self, connection: Connection, answer: Answer, now: Instant) -> None:
-        """An attempt of a scheduled lane ended OK."""
-
-    def on_end(self, attempt: Attempt) -> None:
-        """An attempt that is kept whole ended: it was not OK, or it was a probe."""
-
-    def on_closed(self, fact: ConnectionFact) -> None:
-        """A connection worth a line was closed."""
 
 
 class Reactor:
@@ -102,6 +96,8 @@ class Reactor:
             else None
         )
         self.tls = self._tls is not None
+        # The C method under Python's own, which has nothing to add for a plain socket.
+        self._close_socket = ssl.SSLSocket.close if self.tls else socket.SocketType.close
         self._listener = listener
         self._clock = clock
         self.poller = make_poller(portable=portable)
@@ -212,6 +208,7 @@ class Reactor:
         else:
             connection.state = SENDING
             connection.unsent = memoryview(data)[sent:]
+            send_at_once(connection.sock)
             # A server may answer, and close, before it has read everything.
             self._want(connection, _IN | _OUT)
 
@@ -261,6 +258,7 @@ class Reactor:
             self._send(connection, self.request_of(connection))
             return
         connection.state = TLS
+        send_at_once(connection.sock)
         try:
             connection.use_socket(
                 self._tls.wrap_socket(
@@ -454,7 +452,7 @@ class Reactor:
         if connection.opened and closed_by is not None:
             self._listener.on_closed(connection.to_fact(closed_by, self._clock(), reset=reset))
         # The kernel takes a closed descriptor out of the epoll set by itself.
-        connection.sock.close()
+        self._close_socket(connection.sock)
         self._intake.end(connection)
 
     def _leave(self, connection: Connection) -> None:

@@ -21,6 +21,11 @@ from rollcheck.load.reactor import FIRST_CHUNK, Reactor
 from rollcheck.load.timer import Clock
 
 _READABLE = getattr(select, "EPOLLIN", 1)
+RELEASE_BATCH = 16
+"""Arrivals released between two looks at the sockets."""
+POLL_EVENTS = 1024
+SPIN_NS = 30_000
+"""An arrival nearer than this is not worth a timer."""
 _NOBODY = Answer(0, Outcome.OK, keep_alive=True)
 
 
@@ -137,6 +142,18 @@ class Sprint:
         last.hits += run
         lane.scheduled += (seq - first) // step
         return seq
+
+    def spin(self, arrivals: Arrivals, lane: LaneState, stage: Stage, health: HealthMeter, end: Instant) -> None:
+        """Go round by ourselves until `end`, or until the next arrival is far enough away for something else."""
+        poll, clock = self._reactor.poller.poll, self._clock
+        while True:
+            self.release(arrivals, lane, stage, health, RELEASE_BATCH)
+            now = clock()
+            if now >= end or arrivals.due - now > SPIN_NS:
+                return
+            events = poll(0, POLL_EVENTS)
+            if events:
+                self.drain(events)
 
     def release(self, arrivals: Arrivals, lane: LaneState, stage: Stage, health: HealthMeter, most: int) -> None:
         """Send what waits and what is due on connections that are idle; what finds none joins those that wait.

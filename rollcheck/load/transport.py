@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -140,18 +141,29 @@ def _addresses(found: Sequence[tuple[int, int, int, str, Any]]) -> tuple[Address
     return tuple(dict.fromkeys((int(item[0]), tuple(item[4])) for item in found))
 
 
+_NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
+
+
 def open_socket(address: Address) -> socket.socket:
     """A non-blocking stream socket of the address's family, not yet connected.
 
     Raises:
         OSError: this machine has none left.
     """
-    sock = socket.socket(address[0], socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0))
-    sock.setblocking(False)
-    if address[0] != socket.AF_UNIX:
-        # Without it a request in two pieces would wait for the peer's delayed acknowledgement.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock = socket.socket(address[0], socket.SOCK_STREAM | _NONBLOCK)
+    if not _NONBLOCK:
+        sock.setblocking(False)
     return sock
+
+
+def send_at_once(sock: socket.socket) -> None:
+    """Let no small piece of a request wait for the peer's delayed acknowledgement; for requests of several pieces.
+
+    One that goes out whole on an idle connection never waits, so that nearly no connection needs the call.
+    """
+    if sock.family != socket.AF_UNIX:
+        with suppress(OSError):  # gone already: the next write will say so
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def begin_connect(sock: socket.socket, address: Address) -> int:
