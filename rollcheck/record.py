@@ -23,13 +23,20 @@ FACTS = "facts.jsonl"
 class Recorder:
     """Appends facts to `path`, which must not exist yet, and keeps them in memory for the analysis that follows.
 
+    Args:
+        path: of the document.
+        header: its first line.
+        remember: whether facts are kept in memory; without, `document` is of no use, and a load may last for days.
+
     Raises:
         DocumentError: the file exists, or its folder cannot be written.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
+    def __init__(self, path: Path, header: Header, *, remember: bool = True) -> None:
         self.path = path
         self.header = header
+        self._remember = remember
+        self._lines = 1
         self.facts: list[Fact] = []
         self.seal: Seal | None = None
         self.failure: DiskFull | None = None
@@ -44,7 +51,9 @@ class Recorder:
 
     def append(self, fact: Fact) -> None:
         """Record one fact."""
-        self.facts.append(fact)
+        if self._remember:
+            self.facts.append(fact)
+        self._lines += 1
         self._pending.append(encode_line(fact))
 
     def flush(self) -> None:
@@ -85,9 +94,7 @@ class Recorder:
 
     def next_seal(self, ended_ns: Instant, interrupted: str, scheduled: dict[str, int], probes: int) -> Seal:
         """The seal that fits what was recorded so far."""
-        return Seal(
-            ended_ns=ended_ns, lines=len(self.facts) + 1, interrupted=interrupted, scheduled=scheduled, probes=probes
-        )
+        return Seal(ended_ns=ended_ns, lines=self._lines, interrupted=interrupted, scheduled=scheduled, probes=probes)
 
     def __enter__(self) -> Self:
         return self

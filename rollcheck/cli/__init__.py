@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 
 
 def main() -> None:
     """Run the command line and exit with its code; every error of ours is one sentence on stderr."""
-    from rollcheck.cli.app import app
-    from rollcheck.errors import RollcheckError
+    from rollcheck.cli.ending import ending
 
-    try:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that this terminal cannot show must not end a run
+    with ending():
+        if sys.argv[1:2] == ["load"]:
+            # Its flags are fortio's, which typer cannot read, and its first request must not wait for typer.
+            from rollcheck.cli.load import command
+
+            code = command(sys.argv[2:])
+            sys.stdout.flush()
+            sys.exit(code)
+        from rollcheck.cli.app import app
+
         app(prog_name=_name())
-    except RollcheckError as error:
-        print(f"rollcheck: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("rollcheck: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us is gone: nothing to say to it
-        sys.exit(141)
 
 
 def _name() -> str:

@@ -1,0 +1,222 @@
+"""`rollcheck load`: from the command line to the exit code.
+
+Nothing large is imported before the workers are on their way: the first request leaves within 0.3 s. Words for people
+go to stdout (to stderr when the JSON goes to stdout), progress and diagnostics to stderr.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from rollcheck.cli.loadparse import Values, help_text, parse
+from rollcheck.errors import DiskFull, UsageError
+
+if TYPE_CHECKING:
+    from rollcheck.analyze.loadmodel import LoadSummary
+    from rollcheck.analyze.thresholds import Judgement, Threshold
+    from rollcheck.bench import Benched, BenchPlan
+    from rollcheck.cli.loadplan import Asked
+    from rollcheck.facts.attempts import Attempt
+
+DONE, MISSED, FAULTY, INTERRUPTED = 0, 1, 3, 130
+OUT_FILES = {"json": "fortio.json", "text": "report.txt", "hlog": "latency.hlog", "hgrm": "latency.hgrm"}
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Do what the arguments behind `rollcheck load` ask for; gives back the exit code.
+
+    Raises:
+        RollcheckError: they cannot be followed, or a result cannot be written; one sentence.
+    """
+    values = parse(arguments)
+    if values.help:
+        print(help_text())
+        return DONE
+    from rollcheck.cli.loadplan import plan_load
+
+    asked = plan_load(values)
+    thresholds = _thresholds(values)
+    _check(values)
+    plan = _bench_plan(values, asked)
+    return _run(values, asked, plan, thresholds)
+
+
+def _thresholds(values: Values) -> list[Threshold]:
+    if not values.all("threshold"):
+        return []
+    from rollcheck.analyze.thresholds import parse_threshold
+
+    return [parse_threshold(text) for text in values.all("threshold")]
+
+
+def _check(values: Values) -> None:
+    """Refuse what would only be found out at the end."""
+    from rollcheck.cli.loadplan import parse_percentiles
+
+    parse_percentiles(values.text("p"))
+    if values.number("r") <= 0:
+        raise UsageError(f"-r: a resolution of {values.text('r')} s is none; write for example 0.001")
+    if values.text("access-log-format") not in ("json", "influx"):
+        raise UsageError(f"-access-log-format: there is no {values.text('access-log-format')!r}; choose json or influx")
+    for name in ("json", "hlog", "hgrm"):
+        path = values.text(name)
+        if path and path != "-":
+            _check_place(Path(path), name)
+    if values.on("a"):
+        folder = Path(values.text("data-dir"))
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            raise UsageError(f"-data-dir: cannot write to {folder}; give a folder that is there")
+    out = values.text("out")
+    if out and (Path(out) / "facts.jsonl").exists():
+        raise UsageError(f"--out: {out} already holds a run; choose another folder")
+
+
+def _check_place(path: Path, name: str) -> None:
+    place = path if path.exists() else path.parent
+    if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
+        raise UsageError(f"-{name}: cannot write {path}; choose a file in a folder that is there")
+
+
+def _bench_plan(values: Values, asked: Asked) -> BenchPlan:
+    from rollcheck.bench import BenchPlan
+    from rollcheck.load.workers import plan_workers
+
+    return BenchPlan(
+        load=asked.load,
+        workers=plan_workers(asked.load, asked.workers),
+        options=asked.options,
+        out=_path(values, "out"),
+        failures=_path(values, "failures"),
+        access_log=_path(values, "access-log-file"),
+        access_format=values.text("access-log-format"),
+        yield_cpu=True,
+    )
+
+
+def _path(values: Values, name: str) -> Path | None:
+    return Path(values.text(name)) if values.text(name) else None
+
+
+def _run(values: Values, asked: Asked, plan: BenchPlan, thresholds: Sequence[Threshold]) -> int:
+    from rollcheck.bench import execute
+    from rollcheck.cli.loadlive import Live
+
+    load = plan.load
+    live = Live(quiet=values.on("quiet"), every_s=values.seconds("report-interval"), length_s=load.length_s)
+    for sentence in asked.sentences:
+        live.say(f"rollcheck: {sentence}")
+    try:
+        benched = execute(plan, live)
+    finally:
+        live.end()
+    summary = benched.summary
+    if summary.aborted and not summary.scheduled and not benched.interrupted:
+        _say(f"the warm-up failed, nothing was measured: {_why(live.first_failure, summary)}")
+        return MISSED
+    from rollcheck.analyze.thresholds import judge
+
+    judgements = judge(thresholds, summary)
+    _tell(values, summary, judgements)
+    if benched.failure is not None:
+        _say(str(benched.failure))
+        return benched.failure.exit_code
+    return _exit_code(benched, judgements)
+
+
+def _say(text: str) -> None:
+    from rollcheck.cli.progress import printable
+
+    print(printable(f"rollcheck: {text}"), file=sys.stderr, flush=True)
+
+
+def _why(failure: Attempt | None, summary: LoadSummary) -> str:
+    """What went wrong on the first try, in words."""
+    if failure is None:
+        return summary.aborted
+    from rollcheck.facts.attempts import Outcome
+
+    url = summary.header.url
+    detail = f" ({failure.detail})" if failure.detail else ""
+    said = {
+        Outcome.REFUSED: f"{url} refused the connection: nobody listens there",
+        Outcome.NOT_RESOLVED: f"the name in {url} does not resolve{detail}",
+        Outcome.TIMEOUT: f"{url} did not answer in time (-timeout)",
+        Outcome.TLS_FAILED: f"TLS with {url} failed{detail}; -cacert names another authority, -k does not verify",
+        Outcome.BAD_STATUS: f"{url} answered {failure.status}; --expect-status says what is good",
+        Outcome.WRONG_BODY: f"{url} answered {failure.status} with another body than --expect-body asks for",
+    }.get(failure.outcome, f"{url}: {failure.phase}/{failure.outcome}{detail}")
+    return f"{said}. -allow-initial-errors goes on all the same"
+
+
+def _tell(values: Values, summary: LoadSummary, judgements: Sequence[Judgement]) -> None:
+    """Write every file that was asked for, and print the report: whoever stops reading it costs no file.
+
+    Raises:
+        DiskFull: a file could not be written; the report has been printed.
+    """
+    from rollcheck.render.fortio import fortio_bytes, fortio_text
+
+    words: TextIO = sys.stderr if values.text("json") == "-" else sys.stdout
+    wrote, failure = "", None
+    try:
+        wrote = _write_files(values, summary, judgements)
+    except DiskFull as error:
+        failure = error
+    if values.text("json") == "-":
+        sys.stdout.write(fortio_bytes(summary).decode())
+        sys.stdout.flush()
+    width = min(os.get_terminal_size(words.fileno()).columns, 110) if words.isatty() else 80
+    colour = words.isatty() and "NO_COLOR" not in os.environ
+    text = fortio_text(summary, quiet=values.on("quiet"), width=width, colour=colour, judgements=judgements)
+    words.write(text + wrote)
+    words.flush()
+    if failure is not None:
+        raise failure
+
+
+def _write_files(values: Values, summary: LoadSummary, judgements: Sequence[Judgement]) -> str:
+    """Every file that was asked for; gives back what to say of the JSON, as fortio does."""
+    from rollcheck.render.fortio import fortio_bytes, fortio_text, result_id
+
+    data = fortio_bytes(summary)
+    path: Path | None = None
+    if values.text("out"):
+        folder = Path(values.text("out"))
+        _write(folder / OUT_FILES["json"], data)
+        _write(folder / OUT_FILES["text"], fortio_text(summary, judgements=judgements).encode())
+    if values.text("json") not in ("", "-"):
+        path = Path(values.text("json"))
+    elif values.on("a") and not values.text("json"):
+        path = Path(values.text("data-dir")) / f"{result_id(summary)}.json"
+    if path is None:
+        return ""
+    _write(path, data)
+    return f"Successfully wrote {len(data)} bytes of Json data to {path}\n"
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as e:
+        raise DiskFull(f"{path} could not be written: {e.strerror}") from e
+
+
+def _exit_code(benched: Benched, judgements: Sequence[Judgement]) -> int:
+    """What the load came to, the more telling first."""
+    summary = benched.summary
+    if benched.interrupted:
+        return INTERRUPTED
+    if summary.aborted:
+        return MISSED
+    if summary.faults:
+        return FAULTY
+    if not all(judgement.met for judgement in judgements):
+        return MISSED
+    if summary.scheduled and not summary.ok:
+        _say("not one request got a good answer")
+        return MISSED
+    return DONE
