@@ -96,9 +96,9 @@ def find_slowness(summary: LoadSummary, local: int) -> str:
         return ""
     dropped = sum(e.count for e in summary.errors if e.name.endswith("/dropped")) - local
     left_out = max(0, dropped) + summary.generator.skipped
-    waited = count_from(summary.wait, LATE_US) / summary.sent if summary.sent else 1.0
-    reached = summary.rate >= wanted * (1 - RATE_MISSED)
-    if not left_out and (reached or waited <= LATE_SHARE_LIMIT):
+    waited = count_from(summary.wait, LATE_US) / summary.sent if summary.sent else 0.0
+    overdue = summary.rate < wanted * (1 - RATE_MISSED) and waited > LATE_SHARE_LIMIT
+    if not overdue and left_out <= summary.scheduled * SHORTFALL_LIMIT:
         return ""
     connections = sum(lane.connections for lane in summary.header.lanes)
     held_up = f"the target kept all {connections:,} connections busy" if connections else "the target was too slow"

@@ -16,7 +16,8 @@ from hdrh.histogram import HdrHistogram
 from rollcheck.analyze.hdr import extremes, held, mean_and_deviation, slots, values_at
 from rollcheck.facts.wiretotals import Moments
 
-MICROSECOND = 1e-6
+MICROSECONDS = 1_000_000
+"""In a second."""
 EDGES = (
     *range(12),
     *range(12, 20, 2),
@@ -79,9 +80,9 @@ def of_latencies(
         count=count,
         low=_seconds(low),
         high=_seconds(high),
-        total=mean * count * MICROSECOND,
-        mean=mean * MICROSECOND,
-        deviation=deviation * MICROSECOND,
+        total=_seconds(mean * count),
+        mean=_seconds(mean),
+        deviation=_seconds(deviation),
         buckets=_buckets(histogram, count, resolution, offset),
         percentiles=tuple(
             (p, _seconds(v)) for p, v in zip(percentiles, values_at(histogram, percentiles), strict=True)
@@ -89,16 +90,16 @@ def of_latencies(
     )
 
 
-def _seconds(us: int) -> float:
+def _seconds(us: float) -> float:
     # Division, not multiplication: 12303 µs is to read 0.012303.
-    return us / 1_000_000
+    return us / MICROSECONDS
 
 
 def _buckets(histogram: HdrHistogram, count: int, resolution: float, offset: float) -> tuple[Bucket, ...]:
     index, found = held(histogram)
     lows, highs = slots(histogram)
     # A value of 1000 µs is anything from there to 1001 µs, so the middle of what a slot really covers decides.
-    middles = (lows[index] + highs[index] + 1) / 2 * MICROSECOND
+    middles = (lows[index] + highs[index] + 1) / 2 / MICROSECONDS
     edges = np.array([edge * resolution + offset for edge in EDGES])
     filled = np.bincount(np.searchsorted(edges, middles, side="left"), weights=found, minlength=len(EDGES) + 1)
     low, high = extremes(histogram)

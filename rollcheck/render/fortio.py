@@ -66,7 +66,7 @@ def fortio_lines(summary: LoadSummary, *, quiet: bool = False) -> list[str]:
         lines += [_starting(summary, settings), _ended(summary)]
         if summary.behind > LATE_SHARE_LIMIT:
             lines.append(f"WARNING {100 * summary.behind:.2f}% of sleep were falling behind")
-        lines += [*_block("Aggregated Function Time", times), *_block("Error cases", errors)]
+        lines += [*block("Aggregated Function Time", times), *block("Error cases", errors)]
     else:
         lines += [counter("Aggregated Function Time", times), *_targets(times), counter("Error cases", errors)]
     lines += _connections(summary, settings, quiet=quiet)
@@ -129,7 +129,7 @@ def counter(name: str, of: Distribution) -> str:
     )
 
 
-def _block(name: str, of: Distribution) -> list[str]:
+def block(name: str, of: Distribution) -> list[str]:
     """A distribution's figures, buckets and percentiles."""
     if not of.buckets:
         return [f"{name} : no data"]
@@ -151,7 +151,7 @@ def _connections(summary: LoadSummary, settings: Settings, *, quiet: bool) -> li
     if len(summary.slots) > SLOTS_TOLD:
         lines.append(f"# {len(summary.slots) - SLOTS_TOLD} more connections")
     if not quiet:
-        lines += _block("Connection time histogram (s)", connect_times(summary, settings))
+        lines += block("Connection time histogram (s)", connect_times(summary, settings))
     sockets = sum(slot.sockets for slot in summary.slots)
     header = summary.header
     lines.append(f"Sockets used: {sockets} (for perfect keepalive, would be {settings.threads})")

@@ -133,7 +133,9 @@ def health(second: float, *, lags: Iterable[int] = (), waits: Iterable[int] = ()
     return HealthSample(**{**fields, **changes})
 
 
-def slot(number: int, *, sockets: int = 1, connect_us: Iterable[int] = (200,), worker: int = 0, **changes: Any) -> SlotTotals:
+def slot(
+    number: int, *, sockets: int = 1, connect_us: Iterable[int] = (200,), worker: int = 0, **changes: Any
+) -> SlotTotals:
     times = [us * 1000 for us in connect_us]
     fields: dict[str, Any] = {
         "worker": worker,
@@ -146,7 +148,9 @@ def slot(number: int, *, sockets: int = 1, connect_us: Iterable[int] = (200,), w
     return SlotTotals(**{**fields, **changes})
 
 
-def wire(*, headers: Iterable[int] = (), totals: Iterable[int] = (), connects: Iterable[int] = (), worker: int = 0) -> WireTotals:
+def wire(
+    *, headers: Iterable[int] = (), totals: Iterable[int] = (), connects: Iterable[int] = (), worker: int = 0
+) -> WireTotals:
     return WireTotals(
         worker=worker, header_bytes=moments(headers), total_bytes=moments(totals), connect_hdr=blob(connects)
     )
