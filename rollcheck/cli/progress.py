@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
-from rollcheck.facts.actions import CommandOutput
-from rollcheck.facts.attempts import Stage
-from rollcheck.load.engine import Progress
+if TYPE_CHECKING:
+    from rollcheck.facts.actions import CommandOutput
+    from rollcheck.facts.attempts import Stage
+    from rollcheck.load.engine import Progress
 
 PLAIN_EVERY_S = 5.0
 """Elsewhere than on a terminal a line this often shows that the run lives, without filling a CI log."""
 
 
 class Progressing:
-    """A `conductor.Reporter` for stderr; with `quiet` it says nothing at all."""
+    """A `conductor.Reporter` for stderr, and a context manager that cleans up; with `quiet` it says nothing at all."""
 
     def __init__(self, *, quiet: bool) -> None:
         self.quiet = quiet
@@ -41,8 +44,8 @@ class Progressing:
         if self.quiet:
             return
         if self.terminal:
-            print(f"\r\x1b[2K{text[:100]}", end="", file=sys.stderr, flush=True)
             self._live = True
+            self._write(f"\r\x1b[2K{text[:100]}")
         elif time.monotonic() - self._last_plain >= PLAIN_EVERY_S:
             self._last_plain = time.monotonic()
             self.say(text)
@@ -54,14 +57,28 @@ class Progressing:
     def end(self) -> None:
         """Leave the terminal's line clean."""
         if self._live:
-            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
             self._live = False
+            self._write("\r\x1b[2K")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
 
     def _line(self, text: str) -> None:
         if self.quiet:
             return
         self.end()
-        print(printable(text), file=sys.stderr, flush=True)
+        self._write(f"{printable(text)}\n")
+
+    def _write(self, text: str) -> None:
+        try:
+            print(text, end="", file=sys.stderr, flush=True)
+        except OSError:
+            self.quiet = True  # whoever read it is gone, or its disk is full: no reason to end a run
 
 
 def printable(text: str) -> str:

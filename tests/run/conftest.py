@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,15 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a real cluster is given seconds, this one needs none."""
     monkeypatch.setattr(conductor, "STUCK_PATIENCE_S", 0.2)
     monkeypatch.setattr(conductor, "SETTLE_S", 0.2)
+
+
+@pytest.fixture(autouse=True)
+def own_signals() -> Iterator[None]:
+    """The command line sets handlers of its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

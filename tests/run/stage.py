@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,9 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import pytest
 
 from rollcheck.analyze.analysis import analyse
 from rollcheck.analyze.model import Analysis
+from rollcheck.cli import main
 from rollcheck.facts.actions import Action, CommandOutput, Note
 from rollcheck.facts.attempts import Stage
 from rollcheck.facts.document import Document
@@ -101,6 +106,13 @@ class Run:
         return counted
 
 
+def call(*arguments: str) -> int:
+    """rollcheck's command line in this process; its exit code."""
+    with mock.patch.object(sys, "argv", ["rollcheck", *arguments]), pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
 @dataclass
 class Stand:
     """A cluster, a target, and a folder to write to."""
@@ -153,6 +165,19 @@ class Stand:
             *dashes,
             *command,
         ]
+
+    def main(self, *more: str) -> int:
+        """The command line in this process; its exit code."""
+        return call(*self.argv(*more))
+
+    def report(self) -> int:
+        """`rollcheck report` on what was run."""
+        return call("report", str(self.folder / "out"))
+
+    @property
+    def result(self) -> Any:
+        """What it wrote to result.json."""
+        return json.loads((self.folder / "out" / "result.json").read_text())
 
     def start(self, *more: str, **options: Any) -> subprocess.Popen[str]:
         """A process of its own."""
