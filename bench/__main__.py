@@ -5,57 +5,52 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from bench.machine import QUIET, busy_share, describe_machine
 from bench.peers import Found, find_programs, has_load
-from bench.report import render_json, render_markdown, render_text
-from bench.results import Row
+from bench.report import render_json, render_markdown, render_text, replace_figures
+from bench.results import Goal, Row
 from bench.rows import ROWS
-from bench.servers import nginx
+from bench.servers import Nginx, nginx
 from bench.session import Session
-from bench.spawn import BenchError
+from bench.spawn import ROOT, BenchError
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = ROOT / "bench" / "results"
+DOCS = ROOT / "docs" / "benchmarks.md"
+INTERRUPTED = 130
 
 
 def main() -> int:
-    """Measure what is asked for; 0 when every goal was met, 1 when one was missed, 2 when nothing could be measured."""
+    """Measure what is asked for.
+
+    Returns:
+        0 when no goal was missed, 1 when one was, 2 when nothing could be measured, 130 when interrupted.
+    """
     asked = _parse()
-    programs = find_programs()
-    for name in ("rollcheck", "wrk", "fortio", "hey", "locust", "nginx"):
-        _say(f"{name:10} {programs[name].version or 'found' if name in programs else 'not found'}")
-    if "nginx" not in programs:
-        _say("the benchmark needs nginx as its target: apt-get install nginx-light, or NGINX=/path")
-        return 2
-    if len(os.sched_getaffinity(0)) < 2:
-        _say("only one core: server and generator share it, so the figures say little")
+    # A plain kill must end what runs here as Ctrl-C does: nginx and the generators.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     rows: list[Row] = []
     try:
-        with nginx(programs["nginx"].argv[0]) as target:
-            session = Session(
-                programs=programs,
-                stand_in=asked.engine or not has_load(programs["rollcheck"]),
-                nginx=target,
-                rounds=asked.rounds or (2 if asked.quick else 5),
-                seconds=asked.seconds or (1 if asked.quick else 4),
-                quick=asked.quick,
-                long=asked.long,
-                say=_say,
-            )
-            if session.stand_in:
-                _say("rollcheck is measured by its engine alone (bench/drive.py)")
-            for key in asked.only:
-                rows.append(_measure(session, key))
-                print(render_text(rows[-1]), flush=True)
+        programs = find_programs()
+        busy = busy_share(0.5)
+        _introduce(programs, busy)
+        _measure_all(asked, programs, rows)
+    except BenchError as e:
+        _say(str(e))
+        return 2
     except KeyboardInterrupt:
-        _say("interrupted; what was measured until now:")
-    return _finish(rows, describe_machine(programs), _command())
+        _say("interrupted")
+        if rows:
+            _write(rows, describe_machine(programs, busy), docs=False)
+        return INTERRUPTED
+    _write(rows, describe_machine(programs, busy), docs=asked.docs)
+    return 1 if any(goal.met is False for row in rows for goal in row.goals) else 0
 
 
 def _parse() -> argparse.Namespace:
@@ -66,6 +61,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="within two minutes")
     parser.add_argument("--long", action="store_true", help="the hour at 10,000 per second as well")
     parser.add_argument("--engine", action="store_true", help="measure the engine alone, without the command around it")
+    parser.add_argument("--docs", action="store_true", help="put the tables into docs/benchmarks.md")
     return parser.parse_args()
 
 
@@ -77,47 +73,66 @@ def _keys(text: str) -> list[str]:
     return keys
 
 
+def _introduce(programs: Mapping[str, Found], busy: float) -> None:
+    """Say what was found, and what speaks against keeping the figures."""
+    for name in ("rollcheck", "wrk", "fortio", "hey", "locust", "nginx"):
+        _say(f"{name:10} {programs[name].version or 'found' if name in programs else 'not found'}")
+    if "nginx" not in programs:
+        raise BenchError("the benchmark needs nginx as its target: apt-get install nginx-light, or NGINX=/path")
+    if busy > QUIET:
+        _say(f"this machine is {busy:.0%} busy with something else: good for trying it out, no figures to keep")
+    if len(os.sched_getaffinity(0)) < 2:
+        _say("only one core: server and generator share it, so the figures say little")
+
+
+def _measure_all(asked: argparse.Namespace, programs: dict[str, Found], rows: list[Row]) -> None:
+    """Fill `rows`, which keeps what there is when this is interrupted."""
+    with nginx(programs["nginx"].argv[0]) as target:
+        session = _make_session(asked, programs, target)
+        if session.stand_in:
+            _say("rollcheck is measured by its engine alone (bench/drive.py)")
+        for key in asked.only:
+            rows.append(_measure(session, key))
+            print(render_text(rows[-1]), flush=True)
+
+
+def _make_session(asked: argparse.Namespace, programs: dict[str, Found], target: Nginx) -> Session:
+    return Session(
+        programs=programs,
+        stand_in=asked.engine or not has_load(programs["rollcheck"]),
+        nginx=target,
+        rounds=asked.rounds or (2 if asked.quick else 5),
+        seconds=asked.seconds or (1 if asked.quick else 4),
+        quick=asked.quick,
+        long=asked.long,
+        say=_say,
+    )
+
+
 def _measure(session: Session, key: str) -> Row:
     title, measure = ROWS[key]
     row = Row(key, title)
     _say(f"{title} …")
+    began = time.monotonic()
     try:
         measure(session, row)
     except (BenchError, ValueError) as e:
-        row.unknown("measured at all", str(e))
+        row.goals.append(Goal("can be measured", str(e), False))
+    _say(f"  took {time.monotonic() - began:.0f} s")
     return row
 
 
-def _finish(rows: list[Row], machine: Mapping[str, Any], command: str) -> int:
-    if not rows:
-        return 2
+def _write(rows: list[Row], machine: Mapping[str, Any], *, docs: bool) -> None:
+    command = shlex.join(["python", "-m", "bench", *(word for word in sys.argv[1:] if word != "--docs")])
     RESULTS.mkdir(exist_ok=True)
     file = RESULTS / f"{time.strftime('%Y-%m-%dT%H%M%S')}.json"
     file.write_text(json.dumps(render_json(rows, machine, command), indent=1) + "\n")
-    file.with_suffix(".md").write_text(render_markdown(rows, machine, command))
-    _say(f"written: {file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file} and .md")
-    return 1 if any(goal.met is False for row in rows for goal in row.goals) else 0
-
-
-def describe_machine(programs: Mapping[str, Found]) -> dict[str, Any]:
-    """The shape of this machine: what a reader needs to judge figures, and no name of it."""
-    info = Path("/proc/cpuinfo").read_text()
-    models = [line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "cores": os.cpu_count() or 1,
-        "processor": models[0] if models else "",
-        "memory_gb": round(memory / 2**30),
-        "kernel": ".".join(platform.release().split("-")[0].split(".")[:2]),
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
-        "load_average": os.getloadavg(),
-        "programs": {name: found.version for name, found in programs.items()},
-    }
-
-
-def _command() -> str:
-    return shlex.join(["python", "-m", "bench", *sys.argv[1:]])
+    tables = render_markdown(rows, machine, command)
+    file.with_suffix(".md").write_text(tables)
+    _say(f"written: {file.relative_to(ROOT)} and .md")
+    if docs:
+        DOCS.write_text(replace_figures(DOCS.read_text(), tables))
+        _say(f"written: {DOCS.relative_to(ROOT)}")
 
 
 def _say(line: str) -> None:

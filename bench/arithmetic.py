@@ -72,3 +72,24 @@ def net_rate(requests: int, cpu_s: float, startup_s: float) -> float:
     if cpu_s <= startup_s:
         raise ValueError(f"{cpu_s:.3f} s of CPU are no more than the start-up alone takes; measure longer")
     return requests / (cpu_s - startup_s)
+
+
+def counts_per_window(stamps: Sequence[int], window: int, start: int, end: int) -> list[int]:
+    """How many stamps lie in each whole window of [start, end); the windows without any count too.
+
+    Args:
+        stamps: instants, in any order.
+        window: length of a window, in their unit.
+        start, end: what to look at; a last window that does not fit is left out.
+    """
+    counts = [0] * max((end - start) // window, 0)
+    for stamp in stamps:
+        place = (stamp - start) // window
+        if 0 <= place < len(counts):
+            counts[place] += 1
+    return counts
+
+
+def deviation(seen: float, truth: float) -> float:
+    """By how much `seen` misses the truth, as a share of it, without sign."""
+    return abs(seen - truth) / truth

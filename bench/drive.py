@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -84,24 +85,26 @@ async def _drive(engine: Engine, seconds: float, calls: int) -> None:
 
 
 def _result(engine: Engine, facts: list[Fact], took_ns: int, closed: bool) -> dict[str, Any]:
-    lag, response = Histogram(), Histogram()
-    codes: dict[str, int] = {}
+    histograms = {"lag": Histogram(), "response": Histogram(), "service": Histogram()}
+    codes: Counter[str] = Counter()
     for fact in facts:
         if isinstance(fact, HealthSample) and fact.lag_hdr:
-            lag.merge(Histogram.decode(fact.lag_hdr))
+            histograms["lag"].merge(Histogram.decode(fact.lag_hdr))
         if isinstance(fact, Interval):
-            if fact.response_hdr:
-                response.merge(Histogram.decode(fact.response_hdr))
-            for status, n in fact.statuses.items():
-                codes[status] = codes.get(status, 0) + n
-    failed = engine.progress().failed
-    return {
-        "RetCodes": {**codes, **({"-1": failed} if failed else {})},
-        "ActualDuration": took_ns,
-        "ClosedLoop": closed,
-        "LagUs": {str(p): lag.percentile(p) for p in (50, 99, 99.9)},
-        "ResponseUs": {str(p): response.percentile(p) for p in (50, 99, 99.9)},
+            codes.update(fact.statuses)
+            if fact.ok:
+                histograms["response"].merge(Histogram.decode(fact.response_hdr))
+                histograms["service"].merge(Histogram.decode(fact.service_hdr))
+    progress = engine.progress()
+    if progress.failed:
+        codes["-1"] = progress.failed
+    latency = {
+        name: {"percentiles_us": {f"{p:g}": histogram.percentile(p) for p in (50, 90, 99, 99.9)}}
+        for name, histogram in histograms.items()
     }
+    counts = {name: getattr(progress, name) for name in ("scheduled", "ok", "failed", "not_sent")}
+    own = {"closed_loop": closed, "counts": counts, "latency": latency}
+    return {"RetCodes": codes, "ActualDuration": took_ns, "rollcheck": own}
 
 
 if __name__ == "__main__":

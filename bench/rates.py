@@ -106,4 +106,6 @@ def judge_ratio(row: Row, series: dict[str, Series], other: str, floor: float) -
     if other not in series or "rollcheck" not in series:
         row.unknown(what, f"{other} or rollcheck could not be measured")
         return
-    row.at_least(what, median(ratios(series["rollcheck"].rates, series[other].rates)), floor)
+    seen = ratios(series["rollcheck"].rates, series[other].rates)
+    row.figures.append(Figure(f"rollcheck ÷ {other}", "requests per CPU second", summarise(seen)))
+    row.at_least(what, median(seen), floor)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from bench.results import Row
 
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 MARKS = {True: "yes", False: "NO", None: "?"}
 
 
@@ -34,7 +36,7 @@ def render_markdown(rows: Sequence[Row], machine: Mapping[str, Any], command: st
     ]
     for row in rows:
         for goal in row.goals:
-            reached = goal.reached or "not measured"
+            reached = _cell(goal.reached) or "not measured"
             lines.append(f"| {row.title} | {goal.what} | {reached} | {MARKS[goal.met]} |")
     lines += ["", "| measure | generator | figure | median | low – high | rounds |", "|---|---|---|---|---|---|"]
     for row in rows:
@@ -43,7 +45,7 @@ def render_markdown(rows: Sequence[Row], machine: Mapping[str, Any], command: st
             spread = f"{_number(seen.low)} – {_number(seen.high)}"
             cells = [row.title, figure.who, figure.what, _number(seen.median), spread, str(seen.rounds)]
             lines.append(f"| {' | '.join(cells)} |")
-    lines += [f"\n{row.title}: {note}" for row in rows for note in row.notes]
+    lines += [f"\n{row.title}: {_cell(note)}" for row in rows for note in row.notes]
     return "\n".join(lines) + "\n"
 
 
@@ -52,10 +54,28 @@ def render_json(rows: Sequence[Row], machine: Mapping[str, Any], command: str) -
     return {"command": command, "machine": dict(machine), "rows": [asdict(row) for row in rows]}
 
 
+def replace_figures(document: str, tables: str) -> str:
+    """The document with `tables` between its two marks, whatever stood there.
+
+    Raises:
+        ValueError: it has not both marks, in order.
+    """
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the document lacks {BEGIN} or {END}")
+    return f"{before}{BEGIN}\n{tables.strip()}\n{END}{after}"
+
+
 def _shape(machine: Mapping[str, Any]) -> str:
     processor = f" ({machine['processor']})" if machine["processor"] else ""
     cores = f"{machine['cores']} cores{processor}"
     return f"{cores}, {machine['memory_gb']} GB, Linux {machine['kernel']}, Python {machine['python']}"
+
+
+def _cell(text: str) -> str:
+    """On one line, without what breaks a table, and without this machine's paths, which errors name."""
+    return re.sub(r"(?<!:)(?:/[\w.+-]+){2,}/?", "…", " ".join(text.split())).replace("|", "\\|")
 
 
 def _number(value: float) -> str:

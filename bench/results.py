@@ -58,5 +58,4 @@ class Row:
     def unknown(self, what: str, why: str) -> None:
         """Add a goal that cannot be judged here, and why."""
         self.goals.append(Goal(what, "", None))
-        if why not in self.notes:
-            self.notes.append(why)
+        self.notes.append(f"{what}: {why}")

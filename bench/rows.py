@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.cost import measure_memory, measure_start
+from bench.exact import measure_counting, measure_workers
 from bench.peers import FORTIO, FORTIO_STD, HEY, LOCUST, OURS, WRK, Load
 from bench.rates import judge_ratio, measure_rates
 from bench.results import Row
 from bench.session import Session
+from bench.timing import measure_evenness, measure_honesty, measure_paced
 
 
 def measure_closed(session: Session, row: Row) -> None:
@@ -34,6 +37,13 @@ def measure_tls(session: Session, row: Row) -> None:
 
 ROWS: dict[str, tuple[str, Callable[[Session, Row], None]]] = {
     "closed": ("closed loop, 64 connections", measure_closed),
+    "workers": ("two workers on one timetable", measure_workers),
     "fresh": ("fresh connection per request", measure_fresh),
     "tls": ("TLS, keep-alive, 64 connections", measure_tls),
+    "paced": ("open loop, 64 connections", measure_paced),
+    "even": ("evenness at 1,000 per second, seen by the server", measure_evenness),
+    "honesty": ("a server that stops for 1.4 s", measure_honesty),
+    "memory": ("memory", measure_memory),
+    "start": ("start", measure_start),
+    "counting": ("counting", measure_counting),
 }

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import trustme
 
@@ -125,3 +128,40 @@ def silence() -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+class Witness:
+    """One of our own servers (`bench.targets`), running."""
+
+    def __init__(self, child: Child, url: str) -> None:
+        self.url = url
+        self._child = child
+
+    def report(self) -> dict[str, Any]:
+        """End it; what it saw.
+
+        Raises:
+            BenchError: it did not live to tell.
+        """
+        spent = self._child.stop()
+        _, _, told = spent.out.partition("\n")
+        if spent.code or not told:
+            raise BenchError(f"the benchmark's own server failed: {spent.err[-300:].strip()}")
+        report: dict[str, Any] = json.loads(told)
+        return report
+
+
+@contextlib.contextmanager
+def witness(kind: str, **options: int) -> Iterator[Witness]:
+    """Run one of `bench.targets` on the servers' core.
+
+    Raises:
+        BenchError: it does not come up.
+    """
+    flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    with Child([sys.executable, "-m", "bench.targets", kind, *flags], core=SERVER_CORE) as child:
+        until = time.monotonic() + READY_S
+        while "\n" not in child.said():
+            if child.is_over_within(0.02) or time.monotonic() > until:
+                raise BenchError(f"the benchmark's own server does not start: {child.said()[-300:].strip()}")
+        yield Witness(child, f"http://127.0.0.1:{child.said().split()[0]}/")
