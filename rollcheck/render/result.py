@@ -18,12 +18,15 @@ from rollcheck.analyze.model import (
     Outage,
     PodLife,
     PodTraffic,
+    Propagation,
     SigtermInference,
+    StageLatency,
     Unattributed,
 )
 from rollcheck.facts.actions import Action
 from rollcheck.facts.attempts import Attempt, Outcome
 from rollcheck.facts.clock import Instant, Window
+from rollcheck.facts.document import Header
 from rollcheck.render import schema as r
 from rollcheck.render.axis import Axis, axis_of
 
@@ -39,22 +42,9 @@ def result_of(analysis: Analysis) -> r.Result:
         exit_code=analysis.exit_code,  # type: ignore[arg-type]  # pydantic checks that it is one of the four
         headline=analysis.headline,
         reasons=list(analysis.reasons),
-        target=r.Target(
-            workload=header.workload,
-            namespace=header.namespace,
-            context=header.context,
-            service=header.service,
-            url=header.url,
-            route=header.route,
-            sandbox=header.sandbox,
-        ),
+        target=_target(header),
         trigger=header.trigger,
-        clock=r.Clock(
-            zero=axis.zero,  # type: ignore[arg-type]  # one of the two
-            zero_wall=axis.wall(axis.zero_ns),
-            started_s=axis.at(timeline.window.start),
-            ended_s=axis.at(timeline.window.end),
-        ),
+        clock=_clock(axis, timeline.window),
         attempts=_attempts(analysis.counts),
         probes=r.Probes(sent=analysis.counts.probes, failed=analysis.counts.probes_failed),
         by_outcome={lane: dict(counts) for lane, counts in analysis.by_outcome.items()},
@@ -62,27 +52,13 @@ def result_of(analysis: Analysis) -> r.Result:
         unattributed=[_unattributed(axis, lost) for lost in analysis.unattributed],
         outages=[_outage(axis, outage) for outage in analysis.outages],
         pods=[_pod(axis, pod) for pod in timeline.pods],
-        propagation=[
-            r.PropagationMeasured(
-                pod=p.pod, low_s=_rounded(p.seconds[0]), high_s=_rounded(p.seconds[1]), evidence=p.evidence
-            )
-            for p in analysis.propagation
-        ],
+        propagation=[_propagation(measured) for measured in analysis.propagation],
         recommended_prestop_s=analysis.recommended_prestop_s,
         bounds=_bounds(analysis),
         baseline=_baseline(analysis),
         generator=_generator(analysis.generator),
-        latency=[
-            r.Latency(
-                lane=latency.lane.value,
-                stage=latency.stage.value,
-                ok=latency.ok,
-                response_ms=_finite_values(latency.response_ms),
-                service_ms=_finite_values(latency.service_ms),
-            )
-            for latency in analysis.latency
-        ],
-        load=_load(analysis),
+        latency=[_latency(latency) for latency in analysis.latency],
+        load=_load(header),
         stages=[
             r.StageSpan(stage=stage.value, start_s=axis.at(span.start), end_s=axis.at(span.end))
             for stage, span in timeline.stages.items()
@@ -103,6 +79,27 @@ def outcome_key(attempt: Attempt) -> str:
     """How `by_outcome` names what became of an attempt: "phase/outcome", with the status for a bad one."""
     status = f" {attempt.status}" if attempt.outcome is Outcome.BAD_STATUS else ""
     return f"{attempt.phase.value}/{attempt.outcome.value}{status}"
+
+
+def _target(header: Header) -> r.Target:
+    return r.Target(
+        workload=header.workload,
+        namespace=header.namespace,
+        context=header.context,
+        service=header.service,
+        url=header.url,
+        route=header.route,
+        sandbox=header.sandbox,
+    )
+
+
+def _clock(axis: Axis, window: Window) -> r.Clock:
+    return r.Clock(
+        zero=axis.zero,  # type: ignore[arg-type]  # one of the two
+        zero_wall=axis.wall(axis.zero_ns),
+        started_s=axis.at(window.start),
+        ended_s=axis.at(window.end),
+    )
 
 
 def _attempts(counts: Counts) -> r.Attempts:
@@ -207,6 +204,23 @@ def _traffic(axis: Axis, traffic: PodTraffic) -> r.Traffic:
     )
 
 
+def _propagation(measured: Propagation) -> r.PropagationMeasured:
+    low, high = measured.seconds
+    return r.PropagationMeasured(
+        pod=measured.pod, low_s=_rounded(low), high_s=_rounded(high), evidence=measured.evidence
+    )
+
+
+def _latency(latency: StageLatency) -> r.Latency:
+    return r.Latency(
+        lane=latency.lane.value,
+        stage=latency.stage.value,
+        ok=latency.ok,
+        response_ms=_finite_values(latency.response_ms),
+        service_ms=_finite_values(latency.service_ms),
+    )
+
+
 def _bounds(analysis: Analysis) -> r.BoundsOfSight:
     bounds = analysis.bounds
     return r.BoundsOfSight(
@@ -246,8 +260,7 @@ def _generator(generator: GeneratorReport) -> r.Generator:
     )
 
 
-def _load(analysis: Analysis) -> r.Load:
-    header = analysis.timeline.document.header
+def _load(header: Header) -> r.Load:
     return r.Load(
         method=header.method,
         qps=header.qps,
