@@ -61,7 +61,8 @@ def analyse(document: Document) -> Analysis:
         generator=generator,
         latency=latency_by_stage(timeline.intervals),
         blind=(*blind_spots(timeline), *unseen_ports(timeline, _unexplained(timeline, causes, unattributed))),
-        observations=(*judgement.caveats, *([pointless] if pointless else []), *_observations(timeline)),
+        # The first ones are the ones that a summary has room for.
+        observations=(*([pointless] if pointless else []), *judgement.caveats, *_observations(timeline)),
     )
 
 

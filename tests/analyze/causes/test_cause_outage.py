@@ -10,7 +10,9 @@ import pytest
 from rollcheck.analyze.analysis import analyse
 from rollcheck.analyze.causes.outage import fenceposts
 from rollcheck.facts.attempts import Lane, Outcome, Phase
+from rollcheck.facts.clock import SECOND
 from rollcheck.facts.cluster import Condition, PodSeen, Probe, SliceSeen
+from rollcheck.facts.connections import ClosedBy
 from rollcheck.facts.document import Document
 from rollcheck.render.result import render_result
 from rollcheck.render.schema import Result
@@ -275,3 +277,11 @@ def test_a_result_without_advice_is_a_valid_result():
 
     assert (result["recommended_prestop_s"], result["propagation"]) == (None, [])
     assert Result.model_validate(result)
+
+
+def test_why_there_is_no_advice_comes_before_every_other_remark():
+    """A summary shows only the first few."""
+    story = single(strategy="Recreate", max_surge="", max_unavailable="").lose(Lane.FRESH, 12.1, 14.5)
+    story.connection(1, opened=2.0, closed=30.0, by=ClosedBy.PEER_IDLE).health(20, stall_ns=4 * SECOND)
+
+    assert analyse(story.document()).observations[0].startswith("no preStop is recommended: no other pod was ready")
