@@ -295,8 +295,9 @@ class Engine:
         at = self._clock() if start is None else await start()
         self._arrivals.begin(at)
         self._begin_clocks()
-        if at > self._clock():
-            await trio.sleep((at - self._clock()) / SECOND - HOT_WAIT_S)
+        early_s = (at - self._clock()) / SECOND - HOT_WAIT_S
+        if early_s > 0:
+            await trio.sleep(early_s)
         await self._loop(lambda: self._arrivals.over and self._dispatch.idle)
 
     async def _loop(self, over: Callable[[], bool]) -> None:
