@@ -51,7 +51,9 @@ YIELD_NS = MILLISECOND
 HOT_YIELD_NS = 4 * MILLISECOND
 HOT_QPS = 500
 """From this rate on the loop waits in epoll itself."""
-HOT_WAIT_S = 0.001
+HOT_WAIT_NS = MILLISECOND
+ALONE_WAIT_NS = 5 * MILLISECOND
+"""The same in a process that does nothing else: trio's other tasks there only carry facts and orders."""
 HEARTBEAT_NS = 100 * MILLISECOND
 """The loop comes round at least this often, so that a stall always shows."""
 SETTLE_NS = MILLISECOND
@@ -174,7 +176,8 @@ class Engine:
             clock=self._clock,
         )
         self._dispatch.enter(stage, now)
-        self._hot = plan.closed_loop or _top_rate(plan) / workers >= HOT_QPS
+        self._hot = raw or plan.closed_loop or _top_rate(plan) / workers >= HOT_QPS
+        self._wait_ns = ALONE_WAIT_NS if raw else HOT_WAIT_NS
         self._sleep_scope: trio.CancelScope | None = None
         self._next_cut = self._next_sample = self._next_tick = now
         self._abandoned = self._started = self._stopped = False
@@ -295,7 +298,7 @@ class Engine:
         at = self._clock() if start is None else await start()
         self._arrivals.begin(at)
         self._begin_clocks()
-        early_s = (at - self._clock()) / SECOND - HOT_WAIT_S
+        early_s = (at - self._clock() - HOT_WAIT_NS) / SECOND
         if early_s > 0:
             await trio.sleep(early_s)
         await self._loop(lambda: self._arrivals.over and self._dispatch.idle)
@@ -363,18 +366,19 @@ class Engine:
         due = self._next(now)
         if due - now < SPIN_NS:
             return now, 0.0
+        back = min(due, now + self._wait_ns)
         if self._timer is None:
-            return min(due, now + MILLISECOND), min(HOT_WAIT_S, (due - now) / SECOND)
-        if due - now < 2 * MILLISECOND:
+            return back, (back - now) / SECOND
+        if due < now + 2 * self._wait_ns:
             self._timer.set(due)
-        return min(due, now + MILLISECOND), HOT_WAIT_S
+        return back, self._wait_ns / SECOND
 
     async def _sleep(self, now: Instant) -> Instant:
         """Wait for a socket or for the next thing on the timetable; gives back when the loop should have come round."""
         at = self._next(now)
         poller = self._reactor.poller
         if isinstance(poller, PollSet):
-            with trio.move_on_after(min(max(at - now, 0) / SECOND, HOT_WAIT_S)) as self._sleep_scope:
+            with trio.move_on_after(min(max(at - now, 0), HOT_WAIT_NS) / SECOND) as self._sleep_scope:
                 await trio.sleep_forever()
         elif self._timer is not None:
             self._timer.set(at)
