@@ -1,11 +1,11 @@
 """Which address a new connection goes to: a literal as it is, a name by one of three policies.
 
-- reresolve: looked up each second, so that no connection goes to what was true a second before; where there are
-  several addresses they are taken in turn, in the resolver's own order, which it may change with each answer.
-- cached: looked up once; what that said holds for the whole run.
 - round-robin: looked up each second, and the turn survives it: every address of a headless Service gets its share to
   within one connection. New addresses are taken up at the end of the turn, vanished ones are dropped at once.
+- reresolve: looked up each second, and what the answer names first is taken, as the simplest clients do.
+- cached: looked up once; the addresses that were named then are taken in turn for the whole run.
 
+No connection goes to what was true more than a second before, unless the resolver itself takes longer than that.
 Lookups run in a thread, beside the load; connections opened meanwhile use what was known before. A failed lookup is a
 result too: until the next one, connections fail as not resolved, as any other client's would.
 """
@@ -27,26 +27,20 @@ POLICIES = ("reresolve", "cached", "round-robin")
 
 
 class Ring:
-    """Addresses taken in turn; what `turn` counts has been taken before the first.
+    """Addresses taken in turn; `turn` of them are passed over at first."""
 
-    Attributes:
-        strict: whether the turn is kept from one answer of the resolver to the next.
-    """
-
-    def __init__(self, addresses: Sequence[Address] = (), *, strict: bool = False, turn: int = 0) -> None:
-        self.strict = strict
+    def __init__(self, addresses: Sequence[Address] = (), *, turn: int = 0) -> None:
         self._turn = turn
         self._next: deque[Address] = deque()
         self.update(addresses)
 
     def update(self, addresses: Sequence[Address]) -> None:
-        """From now on there are these."""
-        if not self.strict or not self._next:
+        """From now on there are these; those that were there before keep their turn."""
+        if not self._next:
             self._next = deque(addresses)
             self._next.rotate(-(self._turn % len(addresses)) if addresses else 0)
             return
-        held = set(self._next)
-        stay = set(addresses)
+        held, stay = set(self._next), set(addresses)
         kept = [address for address in self._next if address in stay]
         self._next = deque(kept + [address for address in addresses if address not in held])
 
@@ -87,7 +81,7 @@ class Resolver:
         port: int,
         on_change: Callable[[], None],
         *,
-        policy: str = "reresolve",
+        policy: str = "round-robin",
         family: str = "ip4",
         turn: int = 0,
         unix_socket: str = "",
@@ -98,8 +92,9 @@ class Resolver:
         self._question = (host, port) if family == "ip4" else (host, port, family)
         self._on_change = on_change
         self._once = policy == "cached"
+        self._taken = 1 if policy == "reresolve" else None
         self._answer: tuple[Address, ...] = (fixed,) if fixed else ()
-        self._ring = Ring(self._answer, strict=policy == "round-robin", turn=turn)
+        self._ring = Ring(self._answer, turn=turn)
         self.literal = self.known = fixed is not None
         self.failure = ""
 
@@ -131,5 +126,5 @@ class Resolver:
         if self.known and (answer, failure) == (self._answer, self.failure):
             return
         self._answer, self.failure, self.known = answer, failure, True
-        self._ring.update(answer)
+        self._ring.update(answer[: self._taken])
         self._on_change()
