@@ -215,6 +215,13 @@ class LaneBook:
         return taken
 
 
+def _settler() -> Settler:
+    """One that has what it settles with: importing numpy takes 0.15 s, which no arrival is to wait for."""
+    import rollcheck.load.histogram  # noqa: F401, PLC0415  # not at the top: an engine with `raw` needs none of it
+
+    return Settler()
+
+
 class LoadRecorder:
     """Turns what the engine saw into facts for `sink`, in bounded memory.
 
@@ -239,7 +246,7 @@ class LoadRecorder:
         self.stage = stage
         self.by_outcome: Counter[str] = Counter()
         self.last_failures: deque[Attempt] = deque(maxlen=3)
-        self._settler = None if raw else Settler()
+        self._settler = None if raw else _settler()
         self._room = keep
         self._start = now
         self._slices: deque[RawInterval] = deque()

@@ -319,6 +319,17 @@ def test_an_engine_that_leaves_histograms_to_others_imports_no_numpy():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_an_engine_that_makes_histograms_has_numpy_before_its_first_arrival():
+    code = (
+        "import sys\n"
+        "from rollcheck.facts.attempts import Lane, Stage\n"
+        "from rollcheck.load.recorder import LoadRecorder\n"
+        "LoadRecorder([Lane.REUSED], print, keep=1, stage=Stage.BASELINE, now=0)\n"
+        "sys.exit('numpy' not in sys.modules or 'hdrh.histogram' not in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_a_name_that_does_not_resolve_does_not_spin(server, monkeypatch):
     def nowhere(*_args):
         raise OSError(-2, "Name or service not known")
