@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from rollcheck.analyze.exposure import replaced_pods
 from rollcheck.analyze.model import Counts, PodLife, Timeline
 from rollcheck.analyze.pods import GRACE_TOLERANCE_S
-from rollcheck.analyze.ports import SYN_NS, maybe_tied_before
+from rollcheck.analyze.ports import SYN_NS, left_from_before, maybe_tied_before
 from rollcheck.analyze.words import listing, number
 from rollcheck.facts.actions import Note
 from rollcheck.facts.attempts import Attempt, Stage
@@ -123,7 +123,8 @@ def blind_spots(timeline: Timeline) -> tuple[str, ...]:
 
 def unseen_ports(timeline: Timeline, unexplained: Iterable[Attempt]) -> tuple[str, ...]:
     """That connects without an answer may be due to source ports which a run before this one left tied to its pods."""
-    count = len(maybe_tied_before(timeline, unexplained))
+    # Where some occurred before the replacement, an explanation of later ones by a pod's end is in doubt as well.
+    count = len(left_from_before(timeline, timeline.failures) or maybe_tied_before(timeline, unexplained))
     if not count:
         return ()
     text = (

@@ -113,3 +113,14 @@ def maybe_tied_before(timeline: Timeline, attempts: Iterable[Attempt]) -> list[A
         return []
     known, until = tied(timeline), timeline.window.start + SYN_NS
     return [a for a in attempts if unanswered(a) and id(a) not in known and began(a) <= until]
+
+
+def left_from_before(timeline: Timeline, attempts: Iterable[Attempt]) -> list[Attempt]:
+    """Of these, what ports tied before the run may have lost, where the run shows that there are such; else none.
+
+    It shows it by connects without an answer before anything was replaced.
+    """
+    start = timeline.replacement.start if timeline.replacement else timeline.window.end
+    if not any(began(a) < start for a in maybe_tied_before(timeline, (*timeline.failures, *timeline.probes))):
+        return []
+    return maybe_tied_before(timeline, attempts)

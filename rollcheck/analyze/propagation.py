@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from rollcheck.analyze.endpoints import ready_at
 from rollcheck.analyze.model import PodLife, Propagation, Timeline, began, latest
-from rollcheck.analyze.ports import maybe_tied_before, tied
+from rollcheck.analyze.ports import left_from_before, tied
 from rollcheck.analyze.timeline import PodIndex
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Outcome, Phase
 from rollcheck.facts.clock import SECOND, Instant
@@ -68,19 +68,12 @@ def _dead_ends(timeline: Timeline) -> list[Attempt]:
         return []
     ingress = timeline.document.header.route == "ingress"
     attempts = sorted((*timeline.failures, *timeline.probes), key=lambda a: (began(a), a.lane, a.seq))
-    doubtful = {*tied(timeline), *(id(a) for a in _left_from_before(timeline, attempts))}
+    doubtful = {*tied(timeline), *(id(a) for a in left_from_before(timeline, attempts))}
     return [
         a
         for a in attempts
         if _is_dead_end(a, ingress) and id(a) not in doubtful and ready_at(timeline.ready_endpoints, began(a)) != 0
     ]
-
-
-def _left_from_before(timeline: Timeline, attempts: Sequence[Attempt]) -> list[Attempt]:
-    """What ports tied before the run may have lost, where such a thing was seen before the replacement; else none."""
-    suspects = maybe_tied_before(timeline, attempts)
-    start = timeline.replacement.start if timeline.replacement else timeline.window.end
-    return suspects if any(began(a) < start for a in suspects) else []
 
 
 def _is_dead_end(attempt: Attempt, ingress: bool) -> bool:

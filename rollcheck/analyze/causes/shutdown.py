@@ -18,7 +18,7 @@ from rollcheck.analyze.causes.scene import Ending, Scene, main_container
 from rollcheck.analyze.causes.signs import cut, from_proxy, no_entry, on_reused
 from rollcheck.analyze.causes.words import lost, make, plural, pod_lines, probe_lines
 from rollcheck.analyze.model import Cause, began
-from rollcheck.analyze.ports import tied
+from rollcheck.analyze.ports import left_from_before, tied
 from rollcheck.facts.attempts import Attempt
 from rollcheck.facts.clock import SECOND
 from rollcheck.facts.cluster import PodSpec
@@ -51,11 +51,11 @@ def mode_01_immediate_exit(
         others.append((10, "how long its preStop took is not known"))
     if (short or lingering) and any(from_proxy(scene, a) for a in attempts):
         others.append((4, "behind a proxy, a request that the app cut under way ends with the same answer"))
-    if stale:
-        others.append((34, f"why {len(stale)} connects failed later, when no pod was ending, is inferred"))
+    guessed = max(len(stale), len(doubted := left_from_before(scene.timeline, attempts)))
+    others += _doubts_about_ports(len(stale), len(doubted))
     if not short and not lingering:
         evidence.append("none of these pods has a preStop hook, and each was gone right after SIGTERM")
-    sure = _all_seen(endings) and not short and not lingering and len(stale) <= GUESSED_SHARE * len(attempts)
+    sure = _all_seen(endings) and not short and not lingering and guessed <= GUESSED_SHARE * len(attempts)
     spec = _spec(endings)
     seconds = _recommended(scene, losses)
     return make(
@@ -73,6 +73,20 @@ def mode_01_immediate_exit(
             " requests under way and answer with `Connection: close`."
         ),
     )
+
+
+def _doubts_about_ports(stale: int, doubted: int) -> list[tuple[int, str]]:
+    """That so many connects may have failed for their source port's sake."""
+    doubts = []
+    if stale:
+        doubts.append((34, f"why {stale} connects failed later, when no pod was ending, is inferred"))
+    if doubted:
+        why = (
+            f"{doubted} connects without an answer may have come from source ports that a run before this one left tied"
+            " to its pods: such failed before the replacement too"
+        )
+        doubts.append((34, why))
+    return doubts
 
 
 def _how_lost(scene: Scene, attempts: Sequence[Attempt]) -> str:

@@ -12,7 +12,7 @@ from rollcheck.analyze.ports import LIMIT_NS, tied
 from rollcheck.facts.attempts import Attempt
 from rollcheck.facts.clock import SECOND
 
-MOST_LINES = 5
+MOST_LINES = 3
 
 
 @once
@@ -41,6 +41,7 @@ def mode_34_tied_port(scene: Scene, attempts: Sequence[Attempt], *, by_replaceme
         return None
     ties = [_ties(scene)[id(a)] for a in attempts]
     when = "" if by_replacement else ", since before the replacement"
+    ports = "its source port was" if len(attempts) == 1 else "their source ports were"
     lines = [_line(scene, tie) for tie in ties[:MOST_LINES]]
     if len(ties) > MOST_LINES:
         lines.append(f"and {len(ties) - MOST_LINES} more alike")
@@ -49,15 +50,14 @@ def mode_34_tied_port(scene: Scene, attempts: Sequence[Attempt], *, by_replaceme
         34,
         attempts,
         summary=(
-            f"{lost(attempts)} because the source port was still tied to a dead pod{when}: from another port the"
-            " Service answered"
+            f"{lost(attempts)} because {ports} still tied to a dead pod{when}: from other ports the Service answered"
         ),
         evidence=[*lines, "so these say nothing about how long endpoints took to propagate"],
         advice=(
             "A node forgets such a port by itself: 10 s after a reset, 120 s after a SYN without an answer (sysctl"
             " nf_conntrack_tcp_timeout_syn_sent). What tied it is the fault to mend: a pod that ends without resetting"
-            " connections, and once nobody is sent to it any more, ties no port. Leave two minutes between runs on one"
-            " Service."
+            " connections, and once nobody is sent to it any more, ties no port. A lower --qps comes back to a port"
+            " less soon; leave two minutes between runs on one Service."
         ),
         of_replacement=by_replacement,
     )

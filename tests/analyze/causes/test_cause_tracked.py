@@ -103,7 +103,7 @@ def test_many_are_told_in_a_few_lines():
     found = cause(story, 34)
 
     assert found.attempts == 8
-    assert "and 3 more alike" in found.evidence
+    assert "and 5 more alike" in found.evidence
 
 
 def test_a_request_lost_to_a_port_that_the_replacement_tied_is_a_loss():
@@ -139,6 +139,25 @@ def test_what_a_run_before_may_have_tied_is_said_to_be_unseen():
     analysis = analyse(times_out(times_out(rollout(), 4.0), 7.0, local=OTHER).document())
 
     assert any("those of 2 connects without an answer to a pod that died before this run" in b for b in analysis.blind)
+
+
+def exit_at_once() -> Story:
+    """old-1 exits at once at 13: two connects to it time out, eight are refused."""
+    story = Story(qps=40).pods(2).restart(at=10).new_pod("new-1", created=10.1, ready=12.5)
+    story.delete("old-1", at=13.0, exit_after=0.2, code=143).end(at=45).lose(Lane.FRESH, 13.2, 13.6)
+    return times_out(times_out(story, 13.7, local="10.0.9.9:3"), 13.8, local="10.0.9.9:4")
+
+
+def test_where_the_baseline_shows_ports_tied_by_a_run_before_later_time_outs_are_in_doubt_as_well():
+    story = times_out(exit_at_once(), 4.0)
+
+    assert modes(story) == {1: 10, 0: 1}
+    assert dict(cause(story, 1).competing)[34].startswith("2 connects without an answer may have come from source")
+    assert any("those of 3 connects without an answer" in b for b in analyse(story.document()).blind)
+
+
+def test_where_the_baseline_shows_none_they_are_not():
+    assert dict(cause(exit_at_once(), 1).competing) == {}
 
 
 def test_nothing_is_said_of_runs_before_where_every_time_out_is_explained():
