@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypedDict
 
 from rollcheck.facts.clock import Instant
 from rollcheck.facts.cluster import (
@@ -39,6 +39,28 @@ _SLEEP = re.compile(r"(?:exec\s+)?(?:/usr)?(?:/bin/)?sleep\s+(\d+(?:\.\d+)?)(s?)
 _SHELLS = {"sh", "bash", "ash", "dash"}
 
 
+class Sight(TypedDict):
+    """What every object that is watched has in common, with when and how it was seen."""
+
+    seen_ns: Instant
+    change: Change
+    uid: str
+    namespace: str
+    name: str
+    resource_version: str
+
+
+def _sight(meta: Json, seen_ns: Instant, change: Change) -> Sight:
+    return Sight(
+        seen_ns=seen_ns,
+        change=change,
+        uid=_text(meta, "uid"),
+        namespace=_text(meta, "namespace"),
+        name=_text(meta, "name"),
+        resource_version=_text(meta, "resourceVersion"),
+    )
+
+
 def pod(raw: Json, seen_ns: Instant, change: Change, *, with_spec: bool) -> PodSeen:
     """A Pod; its spec only when asked for, as it does not change."""
     meta, spec, status = _map(raw, "metadata"), _map(raw, "spec"), _map(raw, "status")
@@ -48,12 +70,7 @@ def pod(raw: Json, seen_ns: Instant, change: Change, *, with_spec: bool) -> PodS
     owner = _owner(meta)
     grace = meta.get("deletionGracePeriodSeconds")
     return PodSeen(
-        seen_ns=seen_ns,
-        change=change,
-        uid=_text(meta, "uid"),
-        namespace=_text(meta, "namespace"),
-        name=_text(meta, "name"),
-        resource_version=_text(meta, "resourceVersion"),
+        **_sight(meta, seen_ns, change),
         owner_uid=_text(owner, "uid"),
         owner_name=_text(owner, "name"),
         template_hash=_text(_map(meta, "labels"), TEMPLATE_HASH),
@@ -104,13 +121,8 @@ def workload(raw: Json, seen_ns: Instant, change: Change) -> WorkloadSeen:
     rolling = _map(_map(spec, "strategy"), "rollingUpdate")
     surge, unavailable = rolling.get("maxSurge", "25%"), rolling.get("maxUnavailable", "25%")
     return WorkloadSeen(
-        seen_ns=seen_ns,
-        change=change,
-        uid=_text(meta, "uid"),
-        namespace=_text(meta, "namespace"),
+        **_sight(meta, seen_ns, change),
         kind="Deployment",
-        name=_text(meta, "name"),
-        resource_version=_text(meta, "resourceVersion"),
         generation=_int(meta, "generation"),
         observed_generation=_int(status, "observedGeneration"),
         replicas=_int(spec, "replicas", 1),
@@ -145,12 +157,7 @@ def replica_set(raw: Json, seen_ns: Instant, change: Change) -> ReplicaSetSeen:
     """A ReplicaSet."""
     meta, status = _map(raw, "metadata"), _map(raw, "status")
     return ReplicaSetSeen(
-        seen_ns=seen_ns,
-        change=change,
-        uid=_text(meta, "uid"),
-        namespace=_text(meta, "namespace"),
-        name=_text(meta, "name"),
-        resource_version=_text(meta, "resourceVersion"),
+        **_sight(meta, seen_ns, change),
         owner_uid=_text(_owner(meta), "uid"),
         template_hash=_text(_map(meta, "labels"), TEMPLATE_HASH),
         revision=_text(_map(meta, "annotations"), REVISION),
@@ -163,13 +170,8 @@ def endpoint_slice(raw: Json, seen_ns: Instant, change: Change) -> SliceSeen:
     """An EndpointSlice, one `Endpoint` for each address in it."""
     meta = _map(raw, "metadata")
     return SliceSeen(
-        seen_ns=seen_ns,
-        change=change,
-        uid=_text(meta, "uid"),
-        namespace=_text(meta, "namespace"),
-        name=_text(meta, "name"),
+        **_sight(meta, seen_ns, change),
         service=_text(_map(meta, "labels"), SERVICE_NAME),
-        resource_version=_text(meta, "resourceVersion"),
         trigger_at=_text(_map(meta, "annotations"), TRIGGER_TIME),
         ports=tuple(p["port"] for p in _maps(raw, "ports") if isinstance(p.get("port"), int)),
         endpoints=tuple(

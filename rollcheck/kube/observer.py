@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import trio
 
@@ -166,10 +167,7 @@ class Observer:
         if seen.owner_uid != self._target.uid and seen.uid not in self.replica_sets:
             return  # another workload's, whose labels happen to fit
         self._uids.add(seen.uid)
-        if delta.change in GONE:
-            self.replica_sets.pop(seen.uid, None)
-        else:
-            self.replica_sets[seen.uid] = seen
+        _keep(self.replica_sets, seen)
         self._sink(seen)
 
     def _take_pod(self, delta: Delta, seen_ns: Instant) -> None:
@@ -180,10 +178,7 @@ class Observer:
             self._on_life()
         self._specs_known.add(uid)
         self._uids.add(uid)
-        if delta.change in GONE:
-            self.pods.pop(uid, None)
-        else:
-            self.pods[uid] = seen
+        _keep(self.pods, seen)
         self._sink(seen)
 
     def _take_slice(self, delta: Delta, seen_ns: Instant) -> None:
@@ -193,10 +188,7 @@ class Observer:
             return
         if (before.endpoints if before else ()) != seen.endpoints or delta.change in GONE:
             self._on_life()
-        if delta.change in GONE:
-            self.slices.pop(seen.uid, None)
-        else:
-            self.slices[seen.uid] = seen
+        _keep(self.slices, seen)
         self._sink(seen)
 
     def _take_event(self, delta: Delta, seen_ns: Instant) -> None:
@@ -236,6 +228,17 @@ class Observer:
                     resource="API server", start_ns=start, end_ns=time.monotonic_ns(), reason=reason, relisted=False
                 )
             )
+
+
+Seen = TypeVar("Seen", PodSeen, SliceSeen, ReplicaSetSeen)
+
+
+def _keep(present: dict[str, Seen], seen: Seen) -> None:
+    """Have `present` hold what exists now, by uid."""
+    if seen.change in GONE:
+        present.pop(seen.uid, None)
+    else:
+        present[seen.uid] = seen
 
 
 def is_life(before: PodSeen, now: PodSeen) -> bool:

@@ -65,11 +65,7 @@ def ingress_candidates(ingress: Json, services: Iterable[str], resolves: dict[st
     """
     wanted = set(services)
     spec, name = _map(ingress, "spec"), str(_map(ingress, "metadata").get("name", ""))
-    addresses = [
-        str(a.get("ip") or a.get("hostname"))
-        for a in _items(_map(_map(ingress, "status"), "loadBalancer"), "ingress")
-        if a.get("ip") or a.get("hostname")
-    ]
+    addresses = _balanced_at(ingress)
     found: list[Candidate] = []
     for rule in _items(spec, "rules"):
         for path in _items(_map(rule, "http"), "paths"):
@@ -98,23 +94,10 @@ def load_balancer_candidates(raw: Json) -> list[Candidate]:
     name = str(_map(raw, "metadata").get("name", ""))
     if _map(raw, "spec").get("type") != "LoadBalancer":
         return []
-    addresses = [
-        str(a.get("ip") or a.get("hostname"))
-        for a in _items(_map(_map(raw, "status"), "loadBalancer"), "ingress")
-        if a.get("ip") or a.get("hostname")
-    ]
+    addresses = _balanced_at(raw)
     if not addresses:
         return [_impossible("loadbalancer", name, f"service/{name} has no load balancer address yet")]
-    return [
-        Candidate(
-            url=_url(port.https, address, port.number),
-            kind="loadbalancer",
-            service=name,
-            description=f"LoadBalancer of service/{name}",
-        )
-        for port in service_ports(raw)
-        for address in addresses
-    ]
+    return _ways_in("LoadBalancer", name, [(port.https, port.number) for port in service_ports(raw)], addresses)
 
 
 def node_port_candidates(raw: Json, nodes: Iterable[str]) -> list[Candidate]:
@@ -126,16 +109,7 @@ def node_port_candidates(raw: Json, nodes: Iterable[str]) -> list[Candidate]:
     addresses = list(nodes)[:NODES_MOST]
     if ports and not addresses:
         return [_impossible("nodeport", name, f"no address of a node is known for service/{name}")]
-    return [
-        Candidate(
-            url=_url(port.https, address, port.node_port),
-            kind="nodeport",
-            service=name,
-            description=f"NodePort of service/{name}",
-        )
-        for port in ports
-        for address in addresses
-    ]
+    return _ways_in("NodePort", name, [(port.https, port.node_port) for port in ports], addresses)
 
 
 def cluster_ip_candidates(raw: Json) -> list[Candidate]:
@@ -144,15 +118,7 @@ def cluster_ip_candidates(raw: Json) -> list[Candidate]:
     address = str(_map(raw, "spec").get("clusterIP") or "")
     if not address or address == "None":
         return [_impossible("clusterip", name, f"service/{name} is headless: it has no address of its own")]
-    return [
-        Candidate(
-            url=_url(port.https, address, port.number),
-            kind="clusterip",
-            service=name,
-            description=f"ClusterIP of service/{name}",
-        )
-        for port in service_ports(raw)
-    ]
+    return _ways_in("ClusterIP", name, [(port.https, port.number) for port in service_ports(raw)], [address])
 
 
 def node_addresses(nodes: Iterable[Json], hosting: set[str], *, local: bool) -> list[str]:
@@ -173,6 +139,26 @@ def node_addresses(nodes: Iterable[Json], hosting: set[str], *, local: bool) -> 
     inner, outer = by_type["InternalIP"], by_type["ExternalIP"]
     # half of each when there are both: which of them is reachable depends on where we are
     return inner[: NODES_MOST // 2] + outer[: NODES_MOST // 2] if outer else inner
+
+
+def _ways_in(kind: str, service: str, ports: Iterable[tuple[bool, int]], addresses: list[str]) -> list[Candidate]:
+    """One for each port (whether it speaks https, and its number) at each address."""
+    return [
+        Candidate(
+            url=_url(https, address, number),
+            kind=kind.lower(),
+            service=service,
+            description=f"{kind} of service/{service}",
+        )
+        for https, number in ports
+        for address in addresses
+    ]
+
+
+def _balanced_at(raw: Json) -> list[str]:
+    """The addresses of what balances an Ingress, or a Service of type LoadBalancer."""
+    entries = _items(_map(_map(raw, "status"), "loadBalancer"), "ingress")
+    return [str(e.get("ip") or e.get("hostname")) for e in entries if e.get("ip") or e.get("hostname")]
 
 
 def _through(

@@ -199,22 +199,16 @@ async def test_a_refused_patch_is_told_as_any_other_request_and_not_repeated(
         return answer
 
     async with serving(handler) as fake:
-        access = access_to(fake.url)
-        access.credentials.configuration = load_configuration(fake.url)
-        async with Api(access) as api:
-            with pytest.raises(error, match="the words of the server"):
-                await api.patch("/apis/apps/v1/x", {})
+        with pytest.raises(error, match="the words of the server"):
+            await patched(fake.url)
     assert len(fake.requests) == 1
 
 
 async def test_a_patch_that_nobody_answers_is_unreachable() -> None:
     async with serving(version) as fake:
         url = fake.url
-    access = access_to(url)
-    access.credentials.configuration = load_configuration(url)
-    async with Api(access) as api:
-        with pytest.raises(ClusterUnreachable, match="cannot be reached"):
-            await api.patch("/apis/apps/v1/x", {})
+    with pytest.raises(ClusterUnreachable, match="cannot be reached"):
+        await patched(url)
 
 
 async def test_a_patch_that_is_not_answered_in_time_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,11 +217,16 @@ async def test_a_patch_that_is_not_answered_in_time_is_given_up(monkeypatch: pyt
 
     monkeypatch.setattr(module, "READ_S", 0.2)
     async with serving(silent) as fake:
-        access = access_to(fake.url)
-        access.credentials.configuration = load_configuration(fake.url)
-        async with Api(access) as api:
-            with pytest.raises(ClusterUnreachable, match="did not answer in time"):
-                await api.patch("/apis/apps/v1/x", {})
+        with pytest.raises(ClusterUnreachable, match="did not answer in time"):
+            await patched(fake.url)
+
+
+async def patched(url: str) -> tuple[int, dict[str, Any]]:
+    """What comes of a patch there."""
+    access = access_to(url)
+    access.credentials.configuration = load_configuration(url)
+    async with Api(access) as api:
+        return await api.patch("/apis/apps/v1/x", {"spec": {}})
 
 
 def load_configuration(url: str) -> Any:

