@@ -12,7 +12,7 @@ import platform
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +23,7 @@ import trio
 
 from rollcheck import __version__
 from rollcheck.errors import DiskFull, RollcheckError, UsageError
-from rollcheck.facts.attempts import Attempt, Interval, Lane, Stage
+from rollcheck.facts.attempts import Attempt, Interval, Lane
 from rollcheck.facts.clock import ClockAnchor, Instant
 from rollcheck.facts.document import Fact, Header
 from rollcheck.facts.wiretotals import AccessLine
@@ -35,9 +35,13 @@ from rollcheck.render.loadlines import access_line, failure_line
 if TYPE_CHECKING:
     from rollcheck.analyze.load import LoadFold
     from rollcheck.analyze.loadmodel import LoadSummary
+    from rollcheck.render.hdrlog import HlogWriter
 
 TICK_S = 0.25
 """How often what was written is handed to the kernel, and who watches may look."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What ends a load early. Until the load can end in good order they wait; once one has come, those after its end are
+ignored, so that an impatient Ctrl-C does not cost the report."""
 SPARE_FILES = 64
 """Descriptors that a worker needs besides its connections, with room to spare."""
 
@@ -53,6 +57,7 @@ class BenchPlan:
         out: folder of the document; None for none.
         failures: file for a JSON line per attempt that was not OK.
         access_log: file for a line per attempt, in `access_format`; appended to.
+        hlogs: files for a log of histograms.
         yield_cpu: whether this process makes way for the workers where they share a core.
     """
 
@@ -63,6 +68,7 @@ class BenchPlan:
     failures: Path | None = None
     access_log: Path | None = None
     access_format: str = "json"
+    hlogs: tuple[Path, ...] = ()
     yield_cpu: bool = False
 
 
@@ -90,13 +96,12 @@ class Watcher(Protocol):
         """Some of the time has passed; called several times a second."""
 
 
-def execute(plan: BenchPlan, watcher: Watcher, *, on_interval: Callable[[Interval], None] | None = None) -> Benched:
+def execute(plan: BenchPlan, watcher: Watcher) -> Benched:
     """Put the load on, to its end.
 
     Args:
         plan: what to do.
         watcher: is told what happens.
-        on_interval: takes each interval of the load proper as it comes, for a log of histograms.
 
     Raises:
         RollcheckError: before anything was sent.
@@ -104,11 +109,21 @@ def execute(plan: BenchPlan, watcher: Watcher, *, on_interval: Callable[[Interva
     _allow_files(plan)
     header = _header(plan)
     with ExitStack() as files:
-        run = _Bench(plan, header, files, watcher, on_interval)
-        workers = start_workers(plan.load, plan.workers)
-        if plan.yield_cpu and hasattr(os, "nice"):
-            os.nice(10)
-        return run.follow(workers)
+        run = _Bench(plan, header, files, watcher)
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            workers = start_workers(plan.load, plan.workers)
+            if plan.yield_cpu and hasattr(os, "nice"):
+                os.nice(10)
+            return run.follow(workers)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            if not run.interrupted:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
 
 
 def _allow_files(plan: BenchPlan) -> None:
@@ -206,18 +221,10 @@ class LineFile:
 class _Bench:
     """One load under way."""
 
-    def __init__(
-        self,
-        plan: BenchPlan,
-        header: Header,
-        files: ExitStack,
-        watcher: Watcher,
-        on_interval: Callable[[Interval], None] | None,
-    ) -> None:
+    def __init__(self, plan: BenchPlan, header: Header, files: ExitStack, watcher: Watcher) -> None:
         self.plan = plan
         self.header = header
         self.watcher = watcher
-        self.on_interval = on_interval
         self.interrupted = ""
         self.failure: RollcheckError | None = None
         self._fold: LoadFold | None = None
@@ -228,6 +235,8 @@ class _Bench:
         self._recorder: Recorder | None = None
         if plan.out:
             self._recorder = files.enter_context(Recorder(plan.out / FACTS, header, remember=False))
+        self._hlogs = [files.enter_context(LineFile(path, "--hlog")) for path in plan.hlogs]
+        self._hlog: HlogWriter | None = None
         parts = [share_of(plan.load, worker, plan.workers).lanes for worker in range(plan.workers)]
         places = [sum(lane.connections for lane in lanes) for lanes in parts]
         self._threads = [sum(places[:worker]) for worker in range(plan.workers)]
@@ -252,7 +261,8 @@ class _Bench:
             for fact in settler.take(raw):
                 self._add(fact)
 
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with trio.open_signal_receiver(*SIGNALS) as signals:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heed, signals, workers, nursery.cancel_scope)
                 nursery.start_soon(self._tick, workers)
@@ -281,7 +291,7 @@ class _Bench:
             self.watcher.tick()
 
     def _flush(self) -> None:
-        for file in (self._recorder, self._failures, self._access):
+        for file in (self._recorder, self._failures, self._access, *self._hlogs):
             if file is not None:
                 file.flush()
                 self.failure = self.failure or file.failure
@@ -304,11 +314,24 @@ class _Bench:
         self._folded().add(fact)
         if self._recorder is not None:
             self._recorder.append(fact)
-        if self.on_interval is not None and isinstance(fact, Interval) and fact.stage is Stage.BASELINE:
-            self.on_interval(fact)
+        if self._hlogs and isinstance(fact, Interval):
+            self._log(self._histograms().add(fact))
         self.watcher.see(fact)
 
+    def _histograms(self) -> HlogWriter:
+        if self._hlog is None:
+            from rollcheck.render.hdrlog import HlogWriter  # noqa: PLC0415
+
+            self._hlog = HlogWriter(self.header)
+        return self._hlog
+
+    def _log(self, text: str) -> None:
+        for file in self._hlogs:
+            file.append(text)
+
     def _seal(self, workers: Workers) -> None:
+        if self._hlogs:
+            self._log(self._histograms().end())
         ended: Instant = time.monotonic_ns()
         if self._recorder is not None:
             why = self.interrupted or (str(self.failure) if self.failure else "")

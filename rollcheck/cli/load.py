@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from rollcheck.cli.loadparse import Values, help_text, parse
+from rollcheck.cli.ending import INTERRUPTED, say
+from rollcheck.cli.loadparse import Values, dashed, help_text, parse
 from rollcheck.errors import DiskFull, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from rollcheck.cli.loadplan import Asked
     from rollcheck.facts.attempts import Attempt
 
-DONE, MISSED, FAULTY, INTERRUPTED = 0, 1, 3, 130
+DONE, MISSED, FAULTY = 0, 1, 3
 OUT_FILES = {"json": "fortio.json", "text": "report.txt", "hlog": "latency.hlog", "hgrm": "latency.hgrm"}
 
 
@@ -78,7 +79,7 @@ def _check(values: Values) -> None:
 def _check_place(path: Path, name: str) -> None:
     place = path if path.exists() else path.parent
     if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
-        raise UsageError(f"-{name}: cannot write {path}; choose a file in a folder that is there")
+        raise UsageError(f"{dashed(name)}: cannot write {path}; choose a file in a folder that is there")
 
 
 def _bench_plan(values: Values, asked: Asked) -> BenchPlan:
@@ -93,8 +94,15 @@ def _bench_plan(values: Values, asked: Asked) -> BenchPlan:
         failures=_path(values, "failures"),
         access_log=_path(values, "access-log-file"),
         access_format=values.text("access-log-format"),
+        hlogs=tuple(_result_files(values, "hlog")),
         yield_cpu=True,
     )
+
+
+def _result_files(values: Values, name: str) -> list[Path]:
+    """Where one kind of result goes: the file that its flag names, and the folder of --out."""
+    files = [Path(values.text(name))] if values.text(name) else []
+    return files + ([Path(values.text("out")) / OUT_FILES[name]] if values.text("out") else [])
 
 
 def _path(values: Values, name: str) -> Path | None:
@@ -115,22 +123,16 @@ def _run(values: Values, asked: Asked, plan: BenchPlan, thresholds: Sequence[Thr
         live.end()
     summary = benched.summary
     if summary.aborted and not summary.scheduled and not benched.interrupted:
-        _say(f"the warm-up failed, nothing was measured: {_why(live.first_failure, summary)}")
+        say(f"the warm-up failed, nothing was measured: {_why(live.first_failure, summary)}")
         return MISSED
     from rollcheck.analyze.thresholds import judge
 
     judgements = judge(thresholds, summary)
     _tell(values, summary, judgements)
     if benched.failure is not None:
-        _say(str(benched.failure))
+        say(str(benched.failure))
         return benched.failure.exit_code
     return _exit_code(benched, judgements)
-
-
-def _say(text: str) -> None:
-    from rollcheck.cli.progress import printable
-
-    print(printable(f"rollcheck: {text}"), file=sys.stderr, flush=True)
 
 
 def _why(failure: Attempt | None, summary: LoadSummary) -> str:
@@ -166,14 +168,20 @@ def _tell(values: Values, summary: LoadSummary, judgements: Sequence[Judgement])
         wrote = _write_files(values, summary, judgements)
     except DiskFull as error:
         failure = error
-    if values.text("json") == "-":
-        sys.stdout.write(fortio_bytes(summary).decode())
-        sys.stdout.flush()
     width = min(os.get_terminal_size(words.fileno()).columns, 110) if words.isatty() else 80
     colour = words.isatty() and "NO_COLOR" not in os.environ
     text = fortio_text(summary, quiet=values.on("quiet"), width=width, colour=colour, judgements=judgements)
-    words.write(text + wrote)
-    words.flush()
+    try:
+        if values.text("json") == "-":
+            sys.stdout.write(fortio_bytes(summary).decode())
+            sys.stdout.flush()
+        words.write(text + wrote)
+        words.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as e:
+        failure = failure or DiskFull(f"the report could not be printed: {e.strerror}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails at it again as it ends
     if failure is not None:
         raise failure
 
@@ -181,6 +189,7 @@ def _tell(values: Values, summary: LoadSummary, judgements: Sequence[Judgement])
 def _write_files(values: Values, summary: LoadSummary, judgements: Sequence[Judgement]) -> str:
     """Every file that was asked for; gives back what to say of the JSON, as fortio does."""
     from rollcheck.render.fortio import fortio_bytes, fortio_text, result_id
+    from rollcheck.render.hdrlog import render_hgrm
 
     data = fortio_bytes(summary)
     path: Path | None = None
@@ -188,6 +197,8 @@ def _write_files(values: Values, summary: LoadSummary, judgements: Sequence[Judg
         folder = Path(values.text("out"))
         _write(folder / OUT_FILES["json"], data)
         _write(folder / OUT_FILES["text"], fortio_text(summary, judgements=judgements).encode())
+    for each in _result_files(values, "hgrm"):
+        _write(each, render_hgrm(summary.response).encode())
     if values.text("json") not in ("", "-"):
         path = Path(values.text("json"))
     elif values.on("a") and not values.text("json"):
@@ -217,6 +228,6 @@ def _exit_code(benched: Benched, judgements: Sequence[Judgement]) -> int:
     if not all(judgement.met for judgement in judgements):
         return MISSED
     if summary.scheduled and not summary.ok:
-        _say("not one request got a good answer")
+        say("not one request got a good answer")
         return MISSED
     return DONE

@@ -100,7 +100,7 @@ FLAGS = (
     Flag("mtls", B, "false", "", "Insist on -cert and -key.", NAMES),
     Flag("resolve", T, "", "IP", "Connect to this address instead of the URL's host.", NAMES),
     Flag("resolve-ip-type", T, "ip4", "TYPE", "ip4, ip6, or ip for both.", NAMES),
-    Flag("dns", T, "reresolve", "POLICY", "reresolve, cached or round-robin.", NAMES),
+    Flag("dns", T, "round-robin", "POLICY", "round-robin or reresolve: look up each second; cached: once.", NAMES),
     Flag("dns-method", T, "", "METHOD", "fortio's cached-rr, rr, first or rnd, as --dns.", NAMES),
     Flag("no-reresolve", B, "false", "", "As --dns cached.", NAMES),
     Flag("p", T, "50,75,90,99,99.9", "LIST", "Percentiles.", RESULT),
@@ -162,14 +162,6 @@ ELSEWHERE = {
 }
 """Flags of fortio's other modes, with what to say to each."""
 
-ELSEWHERE_SWITCHES = frozenset(
-    (
-        *("grpc", "ping", "health", "grpc-compression", "pprof", "proxy-all-headers", "udp-async", "curl", "stream"),
-        *("multi-mirror-origin", "multi-serial-mode", "nc-dont-stop-on-eof", "curl-stdout-headers"),
-    )
-)
-"""Those of them that take no value."""
-
 OTHER_TOOLS = {
     **dict.fromkeys(("rate", "q", "R", "rps"), "qps"),
     **dict.fromkeys(("duration", "time", "d", "z"), "t"),
@@ -183,6 +175,15 @@ OTHER_TOOLS = {
     **dict.fromkeys(("connect-to",), "resolve"),
 }
 """What wrk, hey, vegeta, oha, ab and k6 call them."""
+
+OURS = frozenset(
+    (
+        *("stages", "arrivals", "seed", "workers", "reconnect-every", "expect-status", "expect-body", "dns"),
+        *("threshold", "report-interval", "out", "failures", "hlog", "hgrm"),
+        *("connections", "method", "header", "insecure"),
+    )
+)
+"""Flags that fortio does not have."""
 
 BY_NAME = {name: flag for flag in FLAGS for name in (flag.name, *flag.also)}
 """Every spelling → its flag."""

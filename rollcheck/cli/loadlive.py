@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rollcheck.cli.progress import printable
@@ -107,13 +108,19 @@ class Live:
         """A line of its own."""
         if not self.quiet:
             self.end()
-            print(printable(text), file=sys.stderr, flush=True)
+            _write(f"{printable(text)}\n")
 
     def end(self) -> None:
         """Leave the terminal's line clean."""
         if self._live:
-            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
             self._live = False
+            _write("\r\x1b[2K")
+
+
+def _write(text: str) -> None:
+    with suppress(OSError):  # who has closed stderr does not want to know
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def _columns() -> int:

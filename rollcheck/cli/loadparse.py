@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 from rollcheck.cli.durations import parse_duration
-from rollcheck.cli.loadflags import BY_NAME, ELSEWHERE, FLAGS, OTHER_TOOLS, Flag, Kind
+from rollcheck.cli.loadflags import BY_NAME, ELSEWHERE, FLAGS, OTHER_TOOLS, OURS, Flag, Kind
 from rollcheck.errors import UsageError
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
@@ -82,7 +82,7 @@ def parse(arguments: Sequence[str]) -> Values:
             text = text if equals else "true"
         elif not equals:
             if not rest:
-                raise UsageError(f"{_dashed(name)} needs a value ({flag.meta}), for example {_example(flag)}")
+                raise UsageError(f"{dashed(name)} needs a value ({flag.meta}), for example {_example(flag)}")
             text = rest.pop()
         _check(flag, name, text)
         values.given.setdefault(flag.name, []).append(text)
@@ -98,19 +98,20 @@ def _known(word: str, name: str) -> Flag:
     if flag is not None and not word.startswith("---"):
         return flag
     if name in ELSEWHERE:
-        raise UsageError(f"{_dashed(name)} is not here: {ELSEWHERE[name]}")
-    raise UsageError(f"there is no flag {word.partition('=')[0]}{_meant(name)}; {SEE}")
+        raise UsageError(f"{dashed(name)} is not here: {ELSEWHERE[name]}")
+    meant = _meant(name)
+    raise UsageError(f"there is no flag {word.partition('=')[0]}{f': did you mean {meant}?' if meant else ''} ({SEE})")
 
 
 def _meant(name: str) -> str:
-    """`: did you mean …?`, or nothing."""
+    """The flag that was probably meant, as it should be written; empty when nobody can tell."""
     from difflib import get_close_matches
 
     if name in OTHER_TOOLS:
-        return f": did you mean {_dashed(OTHER_TOOLS[name])}?"
+        return dashed(OTHER_TOOLS[name])
     letter = BY_NAME.get(name[:1])
     if letter is not None and name[1:].replace(".", "", 1).rstrip("smh").isdigit():
-        return f": did you mean -{name[0]} {name[1:]}?"
+        return f"-{name[0]} {name[1:]}"
     plain = name.replace("_", "-").lower()
     by_plain = {spelling.lower(): spelling for spelling in (*BY_NAME, *ELSEWHERE) if len(spelling) > 1}
     squeezed = {spelling.replace("-", ""): spelling for spelling in by_plain.values()}
@@ -118,34 +119,24 @@ def _meant(name: str) -> str:
     if found is None:
         close = get_close_matches(plain, by_plain, n=1, cutoff=0.6)
         found = by_plain[close[0]] if close else None
-    return f": did you mean {_dashed(found)}?" if found else ""
+    return dashed(found) if found else ""
 
 
-def _dashed(name: str) -> str:
-    """As --help writes it: ours with two dashes, fortio's with one."""
+def dashed(name: str) -> str:
+    """A flag as --help writes it: ours with two dashes, fortio's with one."""
     return f"--{name}" if name in OURS else f"-{name}"
-
-
-OURS = frozenset(
-    (
-        *("stages", "arrivals", "seed", "workers", "reconnect-every", "expect-status", "expect-body", "dns"),
-        *("threshold", "report-interval", "out", "failures", "hlog", "hgrm"),
-        *("connections", "method", "header", "insecure"),
-    )
-)
-"""Flags that fortio does not have."""
 
 
 def _example(flag: Flag) -> str:
     examples = {Kind.DURATION: "10s", Kind.FLOAT: "1000", Kind.INT: "8"}
     said = flag.default if flag.default not in ("", "0") else examples.get(flag.kind, flag.meta)
-    return f"{_dashed(flag.name)} {said}"
+    return f"{dashed(flag.name)} {said}"
 
 
 def _check(flag: Flag, name: str, text: str) -> None:
     """Refuse what is no value of the flag."""
     if flag.kind is Kind.BOOL and text not in _TRUE | _FALSE:
-        raise UsageError(f"{_dashed(name)}: {text!r} is neither true nor false; write {_dashed(name)}=false")
+        raise UsageError(f"{dashed(name)}: {text!r} is neither true nor false; write {dashed(name)}=false")
     if flag.kind is Kind.INT:
         _whole(name, text)
     elif flag.kind is Kind.FLOAT:
@@ -158,7 +149,7 @@ def _whole(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError as e:
-        raise UsageError(f"{_dashed(name)}: {text!r} is no whole number; write for example 8") from e
+        raise UsageError(f"{dashed(name)}: {text!r} is no whole number; write for example 8") from e
 
 
 def _number(name: str, text: str) -> float:
@@ -169,17 +160,17 @@ def _number(name: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UsageError(f"{_dashed(name)}: {text!r} is no number; write for example 1000 or 0.5")
+        raise UsageError(f"{dashed(name)}: {text!r} is no number; write for example 1000 or 0.5")
     return value
 
 
 def _seconds(name: str, text: str) -> float:
-    return parse_duration(text, _dashed(name))
+    return parse_duration(text, dashed(name))
 
 
 def mooted(values: Values) -> list[str]:
     """A sentence for each flag that was given and means nothing here."""
-    return [f"{_dashed(name)}: {_flag(name).moot}" for name in values.given if _flag(name).moot]
+    return [f"{dashed(name)}: {_flag(name).moot}" for name in values.given if _flag(name).moot]
 
 
 def help_text() -> str:
@@ -196,6 +187,8 @@ def help_text() -> str:
     ]
     group = ""
     for flag in FLAGS:
+        if flag.name.startswith("logger-") and flag.name != "logger-json":
+            continue
         if flag.group != group:
             group = flag.group
             lines += ["", f"{group}:"]
@@ -210,7 +203,7 @@ def help_text() -> str:
 
 
 def _help_of(flag: Flag) -> list[str]:
-    names = ", ".join(_dashed(name) for name in (flag.name, *flag.also))
+    names = ", ".join(dashed(name) for name in (flag.name, *flag.also)).replace("logger-json", "logger-…")
     left = f"  {names} {flag.meta}".rstrip()
     told = flag.help or f"{flag.moot[:1].upper()}{flag.moot[1:]}."
     if flag.default not in ("", "false", "0") and not flag.moot:

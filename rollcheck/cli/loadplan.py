@@ -11,7 +11,7 @@ from random import Random
 
 from rollcheck.cli.durations import parse_duration
 from rollcheck.cli.loadflags import ACCEPTED, FLAGS
-from rollcheck.cli.loadparse import Values, mooted
+from rollcheck.cli.loadparse import Values, dashed, mooted
 from rollcheck.errors import UsageError
 from rollcheck.facts.attempts import Lane
 from rollcheck.facts.document import LanePlan
@@ -219,7 +219,7 @@ def _dns(values: Values) -> str:
 def _choice(values: Values, name: str, choices: dict[str, str]) -> str:
     text = values.text(name)
     if text not in choices:
-        raise UsageError(f"-{name}: there is no {text!r}; choose {', '.join(choices)}")
+        raise UsageError(f"{dashed(name)}: there is no {text!r}; choose {', '.join(choices)}")
     return choices[text]
 
 

@@ -332,9 +332,9 @@ class Workers:
                         self._take(unflatten(fact))
                 else:
                     self._hear(link, message)
-        # At the end of its line a worker is gone, or about to be.
+        # At the end of its line a worker is gone, or about to be: no need for a thread to wait in.
         link.reaped = True
-        _, status = await trio.to_thread.run_sync(os.waitpid, link.pid, 0)
+        _, status = os.waitpid(link.pid, 0)  # noqa: ASYNC222
         if link.ended is None and self._failure is None:
             self._lose(link, status)
 
