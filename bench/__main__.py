@@ -33,8 +33,9 @@ def main() -> int:
         0 when no goal was missed, 1 when one was, 2 when nothing could be measured, 130 when interrupted.
     """
     asked = _parse()
-    # A plain kill must end what runs here as Ctrl-C does: nginx and the generators.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Nginx and the generators end with us by a plain kill too, and when a shell started us in the background.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     rows: list[Row] = []
     try:
         programs = find_programs()

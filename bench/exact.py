@@ -36,7 +36,7 @@ ANSWERED_OK = ("ok", "slow", "ok and close", "ok, then hang up")
 
 def measure_counting(session: Session, row: Row) -> None:
     """20 runs against a server that drops, resets, cuts and stalls at random; and nginx's own access log."""
-    runs = 6 if session.quick else RUNS
+    runs = 4 if session.quick else RUNS
     wrong: list[str] = []
     for seed in range(1, runs + 1):
         way, how = WAYS[seed % len(WAYS)]

@@ -25,14 +25,16 @@ def measure_fresh(session: Session, row: Row) -> None:
     """A fresh connection for each request."""
     load = Load(url=session.nginx.url, seconds=session.seconds, fresh=True)
     series = measure_rates(session, row, session.present(OURS, WRK, FORTIO), load)
-    judge_ratio(row, series, "wrk", 0.8)
+    for per_cpu in (True, False):
+        judge_ratio(row, series, "wrk", 0.8, per_cpu=per_cpu)
 
 
 def measure_tls(session: Session, row: Row) -> None:
     """TLS, connections kept."""
     load = Load(url=session.nginx.tls_url, seconds=session.seconds, insecure=True)
     series = measure_rates(session, row, session.present(OURS, WRK, FORTIO), load)
-    judge_ratio(row, series, "fortio", 1)
+    for per_cpu in (True, False):
+        judge_ratio(row, series, "fortio", 1, per_cpu=per_cpu)
 
 
 ROWS: dict[str, tuple[str, Callable[[Session, Row], None]]] = {

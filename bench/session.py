@@ -32,6 +32,11 @@ class Session:
     long: bool
     say: Callable[[str], None]
 
+    @property
+    def steady_rounds(self) -> int:
+        """How often to measure what is compared with a fixed figure, not with a peer in the same round."""
+        return 1 if self.quick else self.rounds
+
     def argv(self, generator: Generator, load: Load) -> list[str]:
         """The command line that puts `load` on with that generator."""
         if generator.program == "rollcheck" and self.stand_in:

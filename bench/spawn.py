@@ -68,11 +68,17 @@ class Child:
     """
 
     def __init__(
-        self, argv: Sequence[str], *, core: int | None = None, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+        self,
+        argv: Sequence[str],
+        *,
+        core: int | None = None,
+        env: Mapping[str, str] | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._out: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._err: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115
         self.argv = list(argv)
+        self._patience = patience_s
         with on_core(core):
             self.started = time.monotonic()
             self._process = subprocess.Popen(  # noqa: S603 - what is run is chosen by who runs the benchmark
@@ -81,7 +87,7 @@ class Child:
                 stdout=self._out,
                 stderr=self._err,
                 start_new_session=True,
-                cwd=cwd,
+                cwd=ROOT,
                 env={**os.environ, **(env or {})},
             )
         self.pid = self._process.pid
@@ -122,7 +128,7 @@ class Child:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> Spent:
         """Ask it to end, insist after a while, and give back what it cost."""
         self.send_signal(number)
-        if not self.is_over_within(PATIENCE_S):
+        if not self.is_over_within(self._patience):
             self._signal_group(signal.SIGKILL)
         return self._reap()
 
@@ -136,7 +142,7 @@ class Child:
             return
         if self._spent is None:
             self._signal_group(signal.SIGTERM)
-            if not self.is_over_within(PATIENCE_S):
+            if not self.is_over_within(self._patience):
                 self._signal_group(signal.SIGKILL)
             self._reap()
         # What it started and left behind.

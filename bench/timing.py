@@ -48,7 +48,7 @@ def measure_paced(session: Session, row: Row) -> None:
     """Open loop: whether the rate is held, and how late requests leave, by our own account."""
     for rate in RATES:
         held, lags = [], []
-        for number in range(session.rounds):
+        for number in range(session.steady_rounds):
             load = Load(url=session.nginx.url, seconds=max(session.seconds, 2), qps=rate)
             spent = run(session.argv(OURS, load), limit_s=load.seconds + LIMIT_S, core=GENERATOR_CORE)
             result = read_json(spent.out)
@@ -73,7 +73,7 @@ def measure_evenness(session: Session, row: Row) -> None:
     load = Load(url="", seconds=3 if session.quick else 6, qps=EVEN_RATE)
     turns = session.present(OURS, FORTIO, HEY)
     seen: dict[str, list[list[int]]] = {generator.name: [] for generator in turns}
-    for number in range(session.rounds):
+    for number in range(session.steady_rounds):
         for generator in turns:
             counts = _arrivals(session, generator, load)
             seen[generator.name].append(counts)
