@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shlex
 import signal
 import sys
@@ -36,6 +37,9 @@ def main() -> int:
     # Nginx and the generators end with us by a plain kill too, and when a shell started us in the background.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.default_int_handler)
+    # Ten thousand connections need as many files, in nginx too.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     rows: list[Row] = []
     try:
         programs = find_programs()
