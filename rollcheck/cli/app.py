@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from rollcheck import __version__
+from rollcheck.cli.compare import COMPARE_EPILOG, compare
 from rollcheck.cli.ending import ending
 from rollcheck.cli.options import grouped
 from rollcheck.cli.report import report
@@ -37,4 +38,5 @@ def top(
 
 app.command(epilog=RUN_EPILOG)(ending()(grouped(run)))
 app.command()(ending()(report))
+app.command(epilog=COMPARE_EPILOG)(ending()(compare))
 app.command()(ending()(schema))

@@ -39,7 +39,13 @@ def fortio_bytes(summary: LoadSummary) -> bytes:
 def fortio_json(summary: LoadSummary) -> dict[str, Any]:
     """The object that fortio would write of such a load, and ours in it; the same summary gives the same object."""
     settings = settings_of(summary.header)
-    return {**_result(summary, settings), **_options(summary, settings), **_wire(summary, settings), OWN: _own(summary)}
+    return {
+        **_result(summary, settings),
+        **_options(summary, settings),
+        **_wire(summary, settings),
+        "ResponseLabel": "Service time",  # what fortio's page is to call it
+        OWN: _own(summary),
+    }
 
 
 def result_id(summary: LoadSummary) -> str:

@@ -21,7 +21,7 @@ def kind(value):
 
 
 def test_fields_are_fortios_in_its_order_and_ours_is_last():
-    assert list(fortio_json(healthy())) == [*REAL, "rollcheck"]
+    assert list(fortio_json(healthy())) == [*REAL, "ResponseLabel", "rollcheck"]
 
 
 @pytest.mark.parametrize("field", [f for f in REAL if f not in ("RetCodes", "IPCountMap")])
