@@ -25,16 +25,17 @@ from rollcheck import __version__
 from rollcheck.errors import DiskFull, RollcheckError, UsageError
 from rollcheck.facts.attempts import Attempt, Interval, Lane
 from rollcheck.facts.clock import ClockAnchor, Instant
-from rollcheck.facts.document import Fact, Header
+from rollcheck.facts.header import Header
 from rollcheck.facts.wiretotals import AccessLine
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.workers import Workers, share_of, start_workers
-from rollcheck.record import FACTS, Recorder
 from rollcheck.render.loadlines import access_line, failure_line
 
 if TYPE_CHECKING:
     from rollcheck.analyze.load import LoadFold
     from rollcheck.analyze.loadmodel import LoadSummary
+    from rollcheck.facts.document import Fact
+    from rollcheck.record import Recorder
     from rollcheck.render.hdrlog import HlogWriter
 
 TICK_S = 0.25
@@ -234,6 +235,8 @@ class _Bench:
             self._access = files.enter_context(LineFile(plan.access_log, "-access-log-file", append=True))
         self._recorder: Recorder | None = None
         if plan.out:
+            from rollcheck.record import FACTS, Recorder  # noqa: PLC0415  # it knows every kind of fact there is
+
             self._recorder = files.enter_context(Recorder(plan.out / FACTS, header, remember=False))
         self._hlogs = [files.enter_context(LineFile(path, "--hlog")) for path in plan.hlogs]
         self._hlog: HlogWriter | None = None

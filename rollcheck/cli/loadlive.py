@@ -15,10 +15,11 @@ from rollcheck.cli.progress import printable
 from rollcheck.facts.actions import StageMark
 from rollcheck.facts.attempts import Attempt, Interval, Lane, Stage
 from rollcheck.facts.clock import SECOND, Instant
-from rollcheck.facts.document import Fact
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram
+
+    from rollcheck.facts.document import Fact
 
 TERMINAL_EVERY_S = 1.0
 """Workers report once a second; the time in the line goes on in between."""

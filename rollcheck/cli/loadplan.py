@@ -14,7 +14,7 @@ from rollcheck.cli.loadflags import ACCEPTED, FLAGS
 from rollcheck.cli.loadparse import Values, dashed, mooted
 from rollcheck.errors import UsageError
 from rollcheck.facts.attempts import Lane
-from rollcheck.facts.document import LanePlan
+from rollcheck.facts.header import LanePlan
 from rollcheck.load.pacer import RateStage, parse_stages
 from rollcheck.load.plan import Expectation, LoadPlan, Target, parse_expectation, parse_header, parse_target
 

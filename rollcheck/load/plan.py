@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from rollcheck.errors import UsageError
 from rollcheck.facts.attempts import Lane, Outcome
-from rollcheck.facts.document import LanePlan
+from rollcheck.facts.header import LanePlan
 from rollcheck.load.pacer import RateStage
 
 _PORTS = {"http": 80, "https": 443}
