@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rollcheck.analyze.exposure import replacement_counts
 from rollcheck.analyze.model import Analysis, PodLife
 from rollcheck.facts.attempts import Lane
 from rollcheck.render.axis import Axis, axis_of
@@ -23,6 +24,7 @@ from rollcheck.render.text import (
 )
 
 PODS_TOLD = 10
+REQUESTS = "Requests, whole run"
 NAME_LEAST = 12
 _UNKNOWN = "-"
 
@@ -67,26 +69,33 @@ def lane_counts(analysis: Analysis) -> list[LaneCounts]:
 
 
 def lane_lines(analysis: Analysis, width: int) -> list[str]:
-    """The table of lanes, its heading first."""
+    """The table of lanes over the whole run, its heading first; its last row is what a headline counts."""
     rows = [
         (each.lane.value, (each.sent, each.ok, each.failed), _ways(analysis, each.lane))
         for each in lane_counts(analysis)
     ]
+    counts, since = analysis.counts, replacement_counts(analysis.timeline)
     if len(rows) != 1:
-        counts = analysis.counts
         rows.append(("all", (counts.sent, counts.ok, counts.failed), ""))
-    left = max(10, *(len(lane) + 4 for lane, _, _ in rows))
+    if 0 < since.sent < counts.sent:
+        rows.append((since_trigger(analysis), (since.sent, since.ok, since.failed), ""))
+    left = max(len(REQUESTS) + 2, *(len(lane) + 4 for lane, _, _ in rows))
     titles = ("sent", "ok", "failed")
     sizes = [max(len(title), *(len(count(row[1][i])) for row in rows)) for i, title in enumerate(titles)]
     lines = [
-        pad("Requests", left)
-        + "  ".join(pad(title, size, right=True) for title, size in zip(titles, sizes, strict=True))
+        pad(REQUESTS, left) + "  ".join(pad(title, size, right=True) for title, size in zip(titles, sizes, strict=True))
     ]
     for lane, figures, ways in rows:
         cells_of = (pad(count(figure), size, right=True) for figure, size in zip(figures, sizes, strict=True))
         lines += wrap(ways, width, first=f"  {pad(lane, left - 2)}{'  '.join(cells_of)}  ")
     lines = [line.rstrip() for line in lines]
     return lines + _beside(analysis, width)
+
+
+def since_trigger(analysis: Analysis) -> str:
+    """What to call the time that headlines count: from the trigger to the end."""
+    trigger = analysis.timeline.trigger
+    return f"since the {trigger.kind}" if trigger else "since the trigger"
 
 
 def pod_lines(analysis: Analysis, width: int) -> list[str]:

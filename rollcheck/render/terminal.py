@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from rollcheck.analyze.causes.words import NAMES
+from rollcheck.analyze.exposure import replacement_counts
 from rollcheck.analyze.model import Analysis, Cause, Unattributed, Verdict
 from rollcheck.render.result import outcome_key
-from rollcheck.render.tables import lane_lines, pod_lines
+from rollcheck.render.tables import lane_lines, pod_lines, since_trigger
 from rollcheck.render.text import (
     cells,
     clean,
     clean_lines,
-    clip,
     count,
     counted,
     outcome_words,
@@ -33,6 +33,8 @@ NARROWEST = 60
 WIDEST = 110
 CAUSES_TOLD = 4
 EVIDENCE_TOLD = 4
+LIMITS_TOLD = 4
+ASIDES_TOLD = 3
 
 _COLOURS = {
     "bad": "1;31",
@@ -118,10 +120,20 @@ def _verdict(page: Page, analysis: Analysis) -> None:
     for reason in analysis.reasons:
         if reason not in analysis.headline:
             page.prose(reason, first="  - ")
+    if scope := _scope(analysis):
+        page.prose(scope, first="  ", tone="dim")
     asked = f"{header.workload} in {header.namespace}, {header.trigger}; {header.qps:g} requests/s to {header.url}"
     page.prose(asked, tone="dim")
     if header.sandbox:
         page.prose("This was rollcheck's own sandbox: it is no evidence about a real cluster.", tone="unsure")
+
+
+def _scope(analysis: Analysis) -> str:
+    """Which of the run's requests the headline counts; empty when it counts none, or all of them."""
+    since, everything = replacement_counts(analysis.timeline).sent, analysis.counts.sent
+    if analysis.verdict is Verdict.INCONCLUSIVE or since == everything:
+        return ""
+    return f"(Counted {since_trigger(analysis)}: {count(since)} of the run's {counted(everything, 'request')}.)"
 
 
 def _causes(page: Page, analysis: Analysis, paths: Mapping[str, str]) -> None:
@@ -210,23 +222,21 @@ def _unexplained(page: Page, lost: tuple[Unattributed, ...]) -> None:
 
 
 def _limits(page: Page, analysis: Analysis) -> None:
-    """At most three lines on what the run could not see, and what else is worth a word."""
-    lines = [line for line in (_exposure(analysis), _blind(analysis)) if line]
-    statistics = _statistics(analysis)
-    if lines or statistics:
-        page.gap()
-        page.lines.append(page.styled("What this run could not see (bounds of 95 %)", "bold"))
-    if statistics:
-        page.prose(statistics, first="  ", rest="    ")
-    page.lines += [f"  {clip(clean(line), page.width - 2)}" for line in lines]
-    asides = [*analysis.generator.faults, *analysis.observations]
-    if asides:
-        page.gap()
-        page.lines.append(page.styled("Worth knowing", "bold"))
-        for aside in asides[:3]:
-            page.prose(aside, first="  - ")
-        if len(asides) > 3:
-            page.prose(f"{count(len(asides) - 3)} more in result.json", first="  - ", tone="dim")
+    """What the run could not see, and what else is worth a word: a few facts of each, whole."""
+    blind = [text for text in (_statistics(analysis), *_unseen(analysis)) if text]
+    _listed(page, "What this run could not see (bounds of 95 %)", blind, LIMITS_TOLD)
+    _listed(page, "Worth knowing", [*analysis.generator.faults, *analysis.observations], ASIDES_TOLD)
+
+
+def _listed(page: Page, title: str, facts: Sequence[str], most: int) -> None:
+    if not facts:
+        return
+    page.gap()
+    page.lines.append(page.styled(title, "bold"))
+    for fact in facts[:most]:
+        page.prose(fact, first="  - ")
+    if len(facts) > most:
+        page.prose(f"{count(len(facts) - most)} more in result.json", first="  - ", tone="dim")
 
 
 def _statistics(analysis: Analysis) -> str:
@@ -240,23 +250,16 @@ def _statistics(analysis: Analysis) -> str:
     return "; ".join(parts)
 
 
-def _exposure(analysis: Analysis) -> str:
+def _unseen(analysis: Analysis) -> list[str]:
+    """Pods that met nobody, then everything that was not observed."""
     bounds = analysis.bounds
+    blind = [text.rstrip(".") for text in (*analysis.blind, *analysis.generator.gaps)]
     if not bounds.pods_replaced:
-        return "anything of a replacement: no old pod was replaced"
-    if not bounds.exposure_known:
-        return "which pod answered: responses do not say"
-    if not bounds.unmet:
-        return ""
-    return f"{counted(len(bounds.unmet), 'old pod')} met no request while ending: {', '.join(bounds.unmet)}"
-
-
-def _blind(analysis: Analysis) -> str:
-    blind = [*analysis.blind, *analysis.generator.gaps]
-    if not blind:
-        return ""
-    more = f" (and {len(blind) - 1} more)" if len(blind) > 1 else ""
-    return f"{blind[0].rstrip('.')}{more}"
+        return ["anything of a replacement: no old pod was replaced", *blind]
+    if bounds.exposure_known and bounds.unmet:
+        names = ", ".join(bounds.unmet)
+        return [f"{counted(len(bounds.unmet), 'old pod')} met no request while ending: {names}", *blind]
+    return blind
 
 
 def _files(page: Page, paths: Mapping[str, str]) -> None:

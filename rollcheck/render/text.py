@@ -52,19 +52,6 @@ def shorten(text: str, width: int) -> str:
     return f"{head}…{tail}"
 
 
-def clip(text: str, width: int) -> str:
-    """`text` in at most `width` columns, cut at the end of a word."""
-    if cells(text) <= width:
-        return text
-    kept = ""
-    for word in text.split(" "):
-        longer = f"{kept} {word}" if kept else word
-        if cells(longer) > width - 2:
-            break
-        kept = longer
-    return f"{kept} …" if kept else shorten(text, width)
-
-
 def pad(text: str, width: int, *, right: bool = False) -> str:
     """`text` filled with blanks to `width` columns; `right` puts it at the right end."""
     blank = " " * max(0, width - cells(text))

@@ -8,6 +8,7 @@ from typing import Any
 
 from builders import Story, ns, pod_spec, sleep
 
+from rollcheck.analyze.exposure import replacement_counts
 from rollcheck.analyze.model import (
     Analysis,
     BaselineReport,
@@ -18,6 +19,7 @@ from rollcheck.analyze.model import (
     Outage,
     Propagation,
     StageLatency,
+    Timeline,
     Unattributed,
     Verdict,
 )
@@ -46,6 +48,11 @@ SURGE_FIX = """spec:
 """
 
 
+def since(timeline: Timeline) -> int:
+    """Requests sent since the trigger: what a headline counts."""
+    return replacement_counts(timeline).sent
+
+
 def card(document: Document, **fields: Any) -> Analysis:
     """The analysis of a document with exact counts and no judgement; `fields` are set on top of it."""
     timeline = build_timeline(document)
@@ -65,7 +72,7 @@ def card(document: Document, **fields: Any) -> Analysis:
     values: dict[str, Any] = {
         "verdict": Verdict.GRACEFUL,
         "exit_code": 0,
-        "headline": f"all {ok:,} requests were answered while 3 pods of deployment/web were replaced.",
+        "headline": f"all {since(timeline):,} requests were answered while 3 pods of deployment/web were replaced.",
         "reasons": (),
         "counts": counts,
         "by_outcome": {lane: dict(outcomes) for lane, outcomes in by_outcome.items()},
@@ -172,7 +179,7 @@ def immediate_exit() -> Analysis:
     bound = Window(start=ns(13.29), end=ns(13.81))
     return not_graceful(
         analysis.timeline.document,
-        f"{failed} of {analysis.counts.sent:,} requests failed while 3 pods of deployment/web were replaced.",
+        f"{failed} of {since(analysis.timeline):,} requests failed while 3 pods of deployment/web were replaced.",
         causes=(cause,),
         recommended_prestop_s=5,
         outages=(
@@ -221,7 +228,7 @@ def killed() -> Analysis:
     )
     return not_graceful(
         analysis.timeline.document,
-        f"{analysis.counts.failed:,} of {analysis.counts.sent:,} requests failed; old-1 was killed (137).",
+        f"{analysis.counts.failed:,} of {since(analysis.timeline):,} requests failed; old-1 was killed (137).",
         causes=(no_endpoint, ignored),
     )
 
@@ -249,7 +256,7 @@ def readiness_missing() -> Analysis:
     )
     return not_graceful(
         analysis.timeline.document,
-        f"{analysis.counts.failed} of {analysis.counts.sent:,} requests failed on pods not yet listening.",
+        f"{analysis.counts.failed} of {since(analysis.timeline):,} requests failed on pods not yet listening.",
         causes=(cause,),
     )
 
@@ -273,7 +280,7 @@ def in_flight_and_broken() -> Analysis:
     cut = [a for a in lost if a.outcome in (Outcome.TRUNCATED_BODY, Outcome.RESET)]
     return not_graceful(
         analysis.timeline.document,
-        f"{len(lost)} of {analysis.counts.sent:,} requests failed while 2 pods were replaced.",
+        f"{len(lost)} of {since(analysis.timeline):,} requests failed while 2 pods were replaced.",
         causes=(
             Cause(
                 mode=19,
@@ -370,7 +377,7 @@ def nasty() -> Analysis:
     analysis = card(story.end(at=30).document())
     return not_graceful(
         analysis.timeline.document,
-        f"{NASTY} lost {analysis.counts.failed} of {analysis.counts.sent:,} requests",
+        f"{NASTY} lost {analysis.counts.failed} of {since(analysis.timeline):,} requests",
         reasons=(NASTY,),
         causes=(
             Cause(
@@ -405,7 +412,7 @@ def many() -> Analysis:
     analysis = card(story.end(at=45).document())
     return not_graceful(
         analysis.timeline.document,
-        f"{analysis.counts.failed} of {analysis.counts.sent:,} requests failed while 24 pods were replaced.",
+        f"{analysis.counts.failed} of {since(analysis.timeline):,} requests failed while 24 pods were replaced.",
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from builders import Story
 from cards import CARDS, card, graceful, immediate_exit, in_flight_and_broken, killed, many, nasty, stuck
 
+from rollcheck.analyze.analysis import analyse
 from rollcheck.facts.attempts import Lane
 from rollcheck.render.tables import lane_counts
 from rollcheck.render.terminal import fix_names, render_terminal
@@ -55,8 +56,8 @@ def test_hostile_names_leave_only_printable_lines_that_fit():
 
 
 def test_the_first_line_is_the_verdict():
-    assert plain(graceful()).startswith("GRACEFUL: all 3,900 requests")
-    assert plain(immediate_exit()).startswith("NOT GRACEFUL: 57 of 7,800 requests failed")
+    assert plain(graceful()).startswith("GRACEFUL: all 2,900 requests")
+    assert plain(immediate_exit()).startswith("NOT GRACEFUL: 57 of 5,800 requests failed")
     assert plain(stuck()).startswith("INCONCLUSIVE: ")
 
 
@@ -151,11 +152,31 @@ def test_pods_that_none_deleted_are_one_line():
     assert "Old pods: 3, none of them deleted" in plain(stuck())
 
 
-def test_what_could_not_be_seen_takes_at_most_three_lines(any_card):
-    blind = replace(any_card, blind=tuple(f"no right to watch {n} " + "and so on " * 9 for n in range(5)))
-    _, _, rest = plain(blind).partition("What this run could not see (bounds of 95 %)\n")
+def test_of_what_could_not_be_seen_a_few_facts_are_told_whole_and_the_rest_counted(any_card):
+    unseen = tuple(f"no right to watch {n} " + "and so on " * 9 + f"to the end of {n}" for n in range(9))
+    _, _, rest = plain(replace(any_card, blind=unseen)).partition("What this run could not see (bounds of 95 %)\n")
+    told = " ".join(rest.partition("\n\n")[0].split())
 
-    assert 1 <= len(rest.partition("\n\n")[0].splitlines()) <= 3
+    shown = [n for n in range(9) if f"to the end of {n}" in told]
+    assert shown
+    assert "…" not in told
+    assert f"{9 - len(shown)} more in result.json" in told
+
+
+def test_the_headlines_count_is_a_row_of_the_table_and_both_say_what_they_count():
+    story = Story(qps=100).graceful_rollout(at=11, pods=1).end(at=30)
+    text = plain(analyse(story.document()))
+    total, since = 2900, 1900
+
+    assert text.startswith(f"GRACEFUL: None of {since:,} requests was lost while 1 pod was replaced")
+    assert f"(Counted since the restart: {since:,} of the run's {total:,} requests.)" in text
+    assert re.search(r"^Requests, whole run +sent +ok +failed$", text, re.MULTILINE)
+    assert re.search(rf"^  all +{total:,} +{total:,} +0$", text, re.MULTILINE)
+    assert re.search(rf"^  since the restart +{since:,} +{since:,} +0$", text, re.MULTILINE)
+
+
+def test_a_run_without_a_replacement_has_no_row_for_it():
+    assert "since the" not in plain(CARDS["unsealed"]())
 
 
 def test_the_measured_propagation_is_said_with_its_preStop():  # noqa: N802

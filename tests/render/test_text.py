@@ -7,7 +7,6 @@ from rollcheck.render.text import (
     cells,
     clean,
     clean_lines,
-    clip,
     counted,
     offset,
     outcome_words,
@@ -84,10 +83,6 @@ def test_wrapped_prose_keeps_every_word_whole_and_fits(words, width):
 
 def test_a_word_longer_than_the_line_loses_its_middle():
     assert wrap("x" * 50 + "yz", 20) == ["x" * 10 + "…" + "x" * 7 + "yz"]
-
-
-def test_clipping_ends_between_words():
-    assert clip("one two three four", 12) == "one two …"
 
 
 @pytest.mark.parametrize(
