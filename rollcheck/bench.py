@@ -28,7 +28,7 @@ from rollcheck.facts.clock import ClockAnchor, Instant
 from rollcheck.facts.header import Header
 from rollcheck.facts.wiretotals import AccessLine
 from rollcheck.load.plan import LoadPlan
-from rollcheck.load.workers import Workers, share_of, start_workers
+from rollcheck.load.workers import Speech, Workers, share_of, start_workers
 from rollcheck.render.loadlines import access_line, failure_line
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class BenchPlan:
         failures: file for a JSON line per attempt that was not OK.
         access_log: file for a line per attempt, in `access_format`; appended to.
         hlogs: files for a log of histograms.
+        speech: what the load goes through httpx for.
         yield_cpu: whether this process makes way for the workers where they share a core.
     """
 
@@ -70,6 +71,7 @@ class BenchPlan:
     access_log: Path | None = None
     access_format: str = "json"
     hlogs: tuple[Path, ...] = ()
+    speech: Speech = field(default_factory=Speech)
     yield_cpu: bool = False
 
 
@@ -116,7 +118,7 @@ def execute(plan: BenchPlan, watcher: Watcher) -> Benched:
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
-            workers = start_workers(plan.load, plan.workers)
+            workers = start_workers(plan.load, plan.workers, plan.speech)
             if plan.yield_cpu and hasattr(os, "nice"):
                 os.nice(10)
             return run.follow(workers)

@@ -84,7 +84,7 @@ def _check_place(path: Path, name: str) -> None:
 
 def _bench_plan(values: Values, asked: Asked) -> BenchPlan:
     from rollcheck.bench import BenchPlan
-    from rollcheck.load.workers import plan_workers
+    from rollcheck.load.workers import Speech, plan_workers
 
     return BenchPlan(
         load=asked.load,
@@ -95,6 +95,7 @@ def _bench_plan(values: Values, asked: Asked) -> BenchPlan:
         access_log=_path(values, "access-log-file"),
         access_format=values.text("access-log-format"),
         hlogs=tuple(_result_files(values, "hlog")),
+        speech=Speech(http2=values.on("h2"), follow=values.on("L")),
         yield_cpu=True,
     )
 

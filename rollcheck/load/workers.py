@@ -1,155 +1,39 @@
 """One load on several processes: each has an engine, the process that started them folds what they report.
 
 They are forked before anything large is imported, so that the first request leaves early and no process that puts load
-on holds numpy. Each has a socket pair to its parent. Up go lists of facts and, between them, a few reports; down go
-orders. All are pickles behind their length: both ends are this program.
+on holds numpy. Each has a socket pair to its parent (`load.frames` says what goes over it).
 
 All begin at one instant, T0, once every one of them has warmed up; their timetable is one and the same, of which
-worker k of N takes the arrivals k, k + N, … . They do not hear signals meant for the terminal's whole group: who
-stops them is their parent, and when it is gone they end by themselves.
+worker k of N takes the arrivals k, k + N, … .
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import socket
-import struct
 import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, replace
-from operator import attrgetter
-from typing import Any, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import trio
 
 from rollcheck.errors import RollcheckError, UsageError
 from rollcheck.facts.actions import Note, StageMark
-from rollcheck.facts.attempts import Attempt, Stage
+from rollcheck.facts.attempts import Stage
 from rollcheck.facts.clock import MILLISECOND, Instant
-from rollcheck.facts.connections import Connection
-from rollcheck.facts.wiretotals import AccessLine
-from rollcheck.load.engine import Engine
+from rollcheck.load.frames import Began, Begin, Ended, Failed, FrameReader, Ready, Stop, encode_frame, unflatten
 from rollcheck.load.plan import LoadPlan
+from rollcheck.load.worker import FAST, RECEIVE, Job, Speech, be_worker
 
-BATCH_S = 0.02
-"""Facts are gathered for so long before they are sent, the first after a pause at once."""
-CHUNK = 256
-"""Facts in one pickle: no more than a fraction of a millisecond's work between two looks at the sockets."""
-BACKLOG = 200_000
-"""Facts that wait to be sent, at most, before lines of the access log are left out (and counted)."""
-RECEIVE = 1 << 18
+__all__ = ["Speech", "Workers", "plan_workers", "share_of", "start_workers"]
+
 LEAD_NS = 5 * MILLISECOND
 """From the parent's word to the first arrival, where several workers begin together."""
 QPS_PER_WORKER = 20_000
 """What one process sends on time with room to spare."""
-_LENGTH = struct.Struct("<I")
-_FLAT = (Attempt, AccessLine, Connection)
-_NAMES = tuple(tuple(f.name for f in fields(kind)) for kind in _FLAT)
-_VALUES: dict[type, tuple[int, Callable[[Any], Any]]] = {
-    kind: (number, attrgetter(*_NAMES[number])) for number, kind in enumerate(_FLAT)
-}
-
-
-# Reports, from a worker
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """It has warmed up and waits for T0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Began:
-    """The only worker began at that instant."""
-
-    at_ns: Instant
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """All its attempts are accounted for, and every fact was sent before.
-
-    Attributes:
-        scheduled: arrivals taken up, by lane.
-        aborted: why it ended early, empty when it did not.
-        unlogged: lines of the access log that were left out.
-    """
-
-    scheduled: dict[str, int]
-    probes: int
-    aborted: str
-    unlogged: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """It could not begin; the error is the caller's to hear."""
-
-    error: RollcheckError
-
-
-# Orders, to a worker
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """The first arrival is due at that instant."""
-
-    at_ns: Instant
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Release no more; `now` also gives up what is under way."""
-
-    now: bool = False
-
-
-def encode_frame(message: object) -> bytes:
-    """A message as bytes that tell their own length."""
-    data = pickle.dumps(message, protocol=5)
-    return _LENGTH.pack(len(data)) + data
-
-
-class FrameReader:
-    """Cuts a stream of bytes into messages."""
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> Iterator[object]:
-        """The messages that are complete with `data`."""
-        buffer = self._buffer
-        buffer += data
-        at = 0
-        try:
-            while len(buffer) - at >= _LENGTH.size:
-                (length,) = _LENGTH.unpack_from(buffer, at)
-                if len(buffer) - at - _LENGTH.size < length:
-                    return
-                message = bytes(buffer[at + _LENGTH.size : at + _LENGTH.size + length])
-                at += _LENGTH.size + length
-                yield pickle.loads(message)  # noqa: S301  # from a process that we are the parent of
-        finally:
-            del buffer[:at]
-
-
-def flatten(fact: object) -> object:
-    """The kinds of which there are many as a tuple, which pickles in a fraction of the time."""
-    known = _VALUES.get(type(fact))
-    return fact if known is None else (known[0], known[1](fact))
-
-
-def unflatten(message: Any) -> Any:
-    """What `flatten` took apart."""
-    if not isinstance(message, tuple):
-        return message
-    number, values = message
-    return _FLAT[number](**dict(zip(_NAMES[number], values, strict=True)))
 
 
 def share_of(plan: LoadPlan, worker: int, workers: int) -> LoadPlan:
@@ -197,9 +81,6 @@ def plan_workers(plan: LoadPlan, wanted: int = 0) -> int:
     return min(count, connections or count)
 
 
-# In the parent
-
-
 @dataclass(slots=True)
 class _Link:
     """The parent's end of one worker."""
@@ -217,7 +98,7 @@ class _Link:
             self.sock.send(encode_frame(message))
 
 
-def start_workers(plan: LoadPlan, count: int) -> Workers:
+def start_workers(plan: LoadPlan, count: int, speech: Speech = FAST) -> Workers:
     """Fork the processes; they start at once. To be called outside trio, best before anything large is imported.
 
     Raises:
@@ -227,7 +108,7 @@ def start_workers(plan: LoadPlan, count: int) -> Workers:
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         for worker in range(count):
-            links.append(_fork(share_of(plan, worker, count), worker, count, links))
+            links.append(_fork(Job(share_of(plan, worker, count), worker, count, speech), links))
     except OSError as e:
         for link in links:
             _kill(link)
@@ -238,7 +119,7 @@ def start_workers(plan: LoadPlan, count: int) -> Workers:
     return Workers(links)
 
 
-def _fork(plan: LoadPlan, worker: int, workers: int, siblings: Sequence[_Link]) -> _Link:
+def _fork(job: Job, siblings: Sequence[_Link]) -> _Link:
     above, below = socket.socketpair()
     pid = os.fork()
     if pid == 0:
@@ -246,10 +127,10 @@ def _fork(plan: LoadPlan, worker: int, workers: int, siblings: Sequence[_Link]) 
         for sibling in siblings:
             sibling.sock.close()
         above.close()
-        _be_worker(plan, worker, workers, below)
+        be_worker(job, below)
     below.close()
     above.setblocking(False)
-    return _Link(worker=worker, pid=pid, sock=above)
+    return _Link(worker=job.worker, pid=pid, sock=above)
 
 
 def _kill(link: _Link) -> None:
@@ -392,143 +273,3 @@ class Workers:
 
     def _note(self, topic: str, text: str, *, fatal: bool = False) -> None:
         self._take(Note(at_ns=time.monotonic_ns(), topic=topic, text=text, fatal=fatal))
-
-
-# In a worker
-
-
-def _be_worker(plan: LoadPlan, worker: int, workers: int, sock: socket.socket) -> NoReturn:
-    code = 70
-    try:
-        trio.run(_work, plan, worker, workers, sock)
-        code = 0
-    except BaseException:  # noqa: BLE001  # nothing of the parent's may run in here, whatever happens
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
-async def _work(plan: LoadPlan, worker: int, workers: int, sock: socket.socket) -> None:
-    sock.setblocking(False)
-    stream = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
-    outbox = _Outbox(stream)
-    try:
-        engine = Engine(plan, outbox.post, worker=worker, workers=workers, raw=True)
-    except RollcheckError as error:
-        await stream.send_all(encode_frame(Failed(error)))
-        return
-    orders = _Orders(engine, outbox, alone=workers == 1)
-    async with trio.open_nursery() as listening:
-        listening.start_soon(orders.heed, stream)
-        async with trio.open_nursery() as sending:
-            sending.start_soon(outbox.run, engine)
-            await engine.run(orders.start)
-            outbox.report(Ended(dict(engine.scheduled), engine.probes, engine.aborted, outbox.unlogged))
-            outbox.close()
-        listening.cancel_scope.cancel()
-
-
-class _Outbox:
-    """Facts on their way up: taken without waiting, sent by a task of its own.
-
-    Attributes:
-        unlogged: lines of the access log that were left out because the parent took them too slowly.
-    """
-
-    def __init__(self, stream: trio.SocketStream) -> None:
-        self.unlogged = 0
-        self._stream = stream
-        self._facts: list[Any] = []
-        self._frames: list[list[Any] | Ready | Began | Ended] = []
-        self._more = trio.Event()
-        self._closed = trio.Event()
-
-    def post(self, fact: Any) -> None:
-        """Take a fact."""
-        if len(self._facts) >= BACKLOG and isinstance(fact, AccessLine):
-            self.unlogged += 1
-            return
-        self._facts.append(fact)
-        self._more.set()
-
-    def report(self, message: Ready | Began | Ended) -> None:
-        """Take a report; facts posted before it are sent before it."""
-        self._seal()
-        self._frames.append(message)
-        self._more.set()
-
-    def close(self) -> None:
-        """Nothing follows: `run` returns once everything is sent."""
-        self._closed.set()
-        self._more.set()
-
-    def _seal(self) -> None:
-        facts, self._facts = self._facts, []
-        self._frames += [facts[at : at + CHUNK] for at in range(0, len(facts), CHUNK)]
-
-    async def run(self, engine: Engine) -> None:
-        """Send everything; the engine gives up when nobody is there to take it."""
-        try:
-            while True:
-                await self._more.wait()
-                self._more = trio.Event()
-                await self._send()
-                if self._closed.is_set():
-                    await self._send()
-                    return
-                with trio.move_on_after(BATCH_S):
-                    await self._closed.wait()
-        except trio.BrokenResourceError:
-            engine.abandon()
-
-    async def _send(self) -> None:
-        self._seal()
-        frames, self._frames = self._frames, []
-        for frame in frames:
-            message = [flatten(fact) for fact in frame] if isinstance(frame, list) else frame
-            await self._stream.send_all(encode_frame(message))
-
-
-class _Orders:
-    """What the parent says."""
-
-    def __init__(self, engine: Engine, outbox: _Outbox, *, alone: bool) -> None:
-        self._engine = engine
-        self._outbox = outbox
-        self._alone = alone
-        self._begin = trio.Event()
-        self._at: Instant = 0
-
-    async def start(self) -> Instant:
-        """T0: now for a worker that is alone, else what the parent says once all are ready."""
-        if self._alone:
-            self._at = time.monotonic_ns()
-            self._outbox.report(Began(self._at))
-            return self._at
-        self._outbox.report(Ready())
-        await self._begin.wait()
-        return self._at
-
-    async def heed(self, stream: trio.SocketStream) -> None:
-        """Follow orders; a parent that is gone means the end."""
-        reader = FrameReader()
-        while True:
-            try:
-                data = await stream.receive_some(RECEIVE)
-            except trio.BrokenResourceError:
-                data = b""
-            for message in reader.feed(data) if data else (Stop(now=True),):
-                self._follow(message)
-            if not data:
-                return
-
-    def _follow(self, message: object) -> None:
-        if isinstance(message, Begin):
-            self._at = message.at_ns
-        elif isinstance(message, Stop):
-            self._at = self._at or time.monotonic_ns()
-            if message.now:
-                self._engine.abandon()
-            else:
-                self._engine.stop()
-        self._begin.set()

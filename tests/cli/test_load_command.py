@@ -361,6 +361,33 @@ def test_a_payload_arrives_with_a_uuid_of_its_own_each_time(load, server):
     assert all(re.fullmatch(rb"id=[0-9a-f-]{36}", body) for body in bodies)
 
 
+def test_redirects_are_followed_when_asked_for(load, server):
+    heads = []
+
+    def script(peer: Peer) -> None:
+        while head := peer.request():
+            heads.append(head.split()[1])
+            moved = b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n"
+            peer.send(moved if heads[-1] == b"/" else OK)
+
+    server.script = script
+
+    code, out, _ = load("-qps", "0", "-n", "3", "-c", "1", "-L")
+
+    assert code == 0
+    assert "Code 200 : 3 (100.0 %)" in out
+    assert heads == [b"/", b"/there"] * 3
+
+
+def test_a_redirect_is_no_good_answer_otherwise(load, server):
+    server.script = lambda peer: well(peer, b"HTTP/1.1 302 Found\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n")
+
+    code, out, _ = load("-qps", "0", "-n", "3", "-c", "1")
+
+    assert code == 1
+    assert "Code 302 : 3 (100.0 %)" in out
+
+
 def test_the_options_of_a_document_are_what_was_asked_for(load, tmp_path):
     folder = Path(tmp_path / "out")
 

@@ -15,20 +15,12 @@ from rollcheck.facts.clock import SECOND
 from rollcheck.facts.document import LanePlan
 from rollcheck.facts.health import HealthSample
 from rollcheck.facts.wiretotals import AccessLine, WireTotals
+from rollcheck.load.frames import FrameReader, encode_frame, flatten, unflatten
 from rollcheck.load.histogram import Histogram
 from rollcheck.load.intervals import Settler
 from rollcheck.load.pacer import RateStage
 from rollcheck.load.plan import LoadPlan, parse_target
-from rollcheck.load.workers import (
-    FrameReader,
-    Workers,
-    encode_frame,
-    flatten,
-    plan_workers,
-    share_of,
-    start_workers,
-    unflatten,
-)
+from rollcheck.load.workers import Workers, plan_workers, share_of, start_workers
 
 DOWN = b"HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n"
 
