@@ -8,6 +8,7 @@ after it change nothing any more, so that an impatient second Ctrl-C does not co
 
 from __future__ import annotations
 
+import math
 import platform
 import secrets
 import signal
@@ -32,12 +33,17 @@ from rollcheck.kube.command import check_command
 from rollcheck.kube.observer import Observer
 from rollcheck.kube.tasks import one_error
 from rollcheck.load.engine import Engine
+from rollcheck.load.lanes import FRESH_LIMIT
 from rollcheck.load.plan import LoadPlan
+from rollcheck.openfiles import allow_files
 from rollcheck.preflight import Ready, prepare
 from rollcheck.record import FACTS, Recorder
 
 FLUSH_S = 0.2
 """How often pending lines are handed to the kernel: what a kill -9 can lose at most."""
+
+SPARE_FILES = 64
+"""What a run has open besides the connections of its load: watches, the document, pipes of COMMAND, libraries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,17 @@ def lanes_of(qps: float, connections: int, fresh_share: float) -> tuple[LanePlan
     return tuple(lanes)
 
 
+def files_of(load: LoadPlan) -> int:
+    """Files that a run of this load may have open at once, when every answer takes all the time it has."""
+    connections = 0
+    for lane in load.lanes:
+        pending = math.ceil(load.qps * lane.share * load.timeout_s) + 1
+        connections += lane.connections or min(pending, FRESH_LIMIT)
+        if lane.lane == Lane.REUSED:
+            connections += lane.connections  # a fresh probe follows each failure
+    return connections + SPARE_FILES
+
+
 def execute(plan: RunPlan, reporter: Reporter, confirm: Callable[[str, str], None]) -> Finished:
     """Run the plan to its end.
 
@@ -108,6 +125,7 @@ def execute(plan: RunPlan, reporter: Reporter, confirm: Callable[[str, str], Non
         RollcheckError: before anything was changed or written.
         KeyboardInterrupt: a signal came before anything was changed or written.
     """
+    allow_files(files_of(plan.load), "lower --qps, --timeout or --connections")
     if plan.command:
         check_command(list(plan.command))
     access = load_access(kubeconfig=plan.kubeconfig, context=plan.context, namespace=plan.namespace)

@@ -21,6 +21,11 @@ def pictures(monkeypatch):
     monkeypatch.setattr(figures, "timeline_images", lambda _: (b"png", b"svg"))
 
 
+def limited(number, soft, hard):
+    """For a child: what it may use."""
+    return lambda: resource.setrlimit(number, (soft, hard))
+
+
 def said(capsys):
     out, err = capsys.readouterr()
     assert "Traceback" not in err
@@ -144,7 +149,7 @@ def test_after_kill_9_the_prefix_is_analysed_as_inconclusive(stand):
 def test_a_full_disk_ends_the_run_with_one_sentence_and_the_verdict_is_printed_all_the_same(stand):
     """A limit on the size of files stands in for the disk: the same error of the same write."""
     limit = 12_000
-    process = stand.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    process = stand.start(preexec_fn=limited(resource.RLIMIT_FSIZE, limit, limit))
     ended = stand.end(process)
 
     assert ended.code == 3, ended
@@ -156,14 +161,25 @@ def test_a_full_disk_ends_the_run_with_one_sentence_and_the_verdict_is_printed_a
     assert (ended.out / "facts.jsonl").stat().st_size == limit
 
 
-def test_whoever_stops_reading_stderr_does_not_end_the_run(stand):
-    process = stand.start()
+def test_a_hard_limit_on_open_files_that_is_too_low_is_refused_with_the_way_out(stand):
+    process = stand.start("--timeout", "9s", preexec_fn=limited(resource.RLIMIT_NOFILE, 64, 128))
+    refused = stand.end(process)
+
+    assert refused.code == 2, refused
+    assert "this load may have 306 files open at once, and no more than 128 are allowed" in refused.stderr
+    assert "lower --qps" in refused.stderr
+    assert stand.cluster.requests == []
+
+
+def test_whoever_stops_reading_stderr_does_not_end_the_run_and_files_may_be_open_to_the_hard_limit(stand):
+    process = stand.start(preexec_fn=limited(resource.RLIMIT_NOFILE, 128, 4096))
     process.stderr.close()
     process.stderr = None
     ended = stand.end(process)
 
     assert ended.facts()[-1]["fact"] == "Seal", ended
     assert ended.code == ended.result["exit_code"], ended
+    assert {fact["file_limit"] for fact in ended.facts() if fact["fact"] == "HealthSample"} == {4096}
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")  # noqa: PTH110
