@@ -133,7 +133,7 @@ def _options(summary: LoadSummary, settings: Settings) -> dict[str, Any]:
         "RetCodes": {str(code): n for code, n in summary.codes.items()},
         "IPCountMap": addresses(summary),
         "Insecure": switched_on(header, "k"),
-        "MTLS": False,
+        "MTLS": switched_on(header, "mtls"),
         **text,
         "URL": well_formed(settings.url),
         "NumConnections": 1,

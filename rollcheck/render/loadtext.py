@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rollcheck.analyze.hdr import extremes, mean_and_deviation, values_at
+from rollcheck.analyze.hdr import extremes, mean_and_deviation, value_at, values_at
 from rollcheck.analyze.loadmodel import ErrorClass, LoadSummary, SecondRow
 from rollcheck.analyze.thresholds import Judgement
 from rollcheck.facts.clock import SECOND
@@ -21,6 +21,8 @@ LABELS = {
     "connect": "connect",
 }
 ERRORS_TOLD = 20
+TELLING = 2
+"""Where p99 of response and service time differ by more than this factor, fortio's lines alone mislead."""
 _TONES = {"bad": "1;31", "good": "32", "bold": "1", "dim": "2"}
 _LABEL, _CELL, _COUNT = 16, 8, 10
 
@@ -104,10 +106,19 @@ def span(us: float) -> str:
 
 def _remarks(summary: LoadSummary, width: int) -> list[str]:
     """How to read the table, where that matters."""
+    response, service, lag, wait = (
+        value_at(summary.latencies[name], 99) or 0 for name in ("response", "service", "lag", "wait")
+    )
     if not summary.open_loop:
         said = (
             "Closed loop: each connection waits for its answer before it asks again, so what a slow target costs its "
             "clients is not seen here (coordinated omission); give a rate with -qps to see it."
+        )
+    elif response > TELLING * service and wait > lag:
+        said = (
+            f"Mind: p99 is {span(response)} from the instant at which a request was due, not the {span(service)} of "
+            "fortio's lines above: those count from the instant at which it left, and what it waited for a connection "
+            "before that is left out."
         )
     else:
         said = (
