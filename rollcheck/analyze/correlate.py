@@ -180,6 +180,8 @@ class Attribution:
         SIGTERM gave no sign of refusing anybody.
         """
         scene = self.scene
+        if not deaf:
+            return losses, [], False
         spans = Spans(deaf.values())
         inside = [a for a in self.left if early.maybe_deaf(scene, a) and spans.hold(began(a))]
         if not inside:

@@ -58,6 +58,8 @@ def deaf_windows(scene: Scene, attempts: Iterable[Attempt]) -> dict[str, Window]
     It ends with the pod's first good answer where responses name pods, else with the last of an unbroken row of
     refusals.
     """
+    if not any(has_no_readiness(pod) for pod in scene.newcomers):
+        return {}
     refused = sorted(began(a) for a in attempts if maybe_deaf(scene, a))
     first_answers: dict[str, Instant] = {}
     for tally in scene.timeline.tallies:

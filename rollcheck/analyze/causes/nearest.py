@@ -30,8 +30,8 @@ class Chronicle:
     def near(self, attempt: Attempt) -> tuple[str, ...]:
         """The two or three nearest facts within a minute, as sentences; one sentence when there is none."""
         at = began(attempt)
-        close = sorted(self._around(at), key=lambda fact: (abs(fact[0] - at), fact))[:NEAREST]
-        told = tuple(f"{text} {_apart(at - when)}" for when, text in close if abs(when - at) <= REACH_NS)
+        close = sorted((abs(when - at), when, text) for when, text in self._around(at))[:NEAREST]
+        told = tuple(f"{text} {_apart(at - when)}" for apart, when, text in close if apart <= REACH_NS)
         return told or (f"nothing was seen in the cluster within {REACH_NS // SECOND} s of it",)
 
     def _around(self, at: Instant) -> list[tuple[Instant, str]]:

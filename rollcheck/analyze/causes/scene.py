@@ -187,8 +187,12 @@ class Scene:
 
     def _watch_was_blind(self, at: Instant) -> bool:
         """Whether what was seen then may have happened long before, inside a gap of the watch of pods."""
+        return self._blind.hold(at)
+
+    @cached_property
+    def _blind(self) -> Spans:
         gaps = (g for g in self.timeline.document.of(WatchGap) if g.resource.lower().startswith("pod"))
-        return any(g.start_ns <= at <= g.end_ns + WATCH_DELAY_NS for g in gaps)
+        return Spans(Window(start=g.start_ns, end=g.end_ns + WATCH_DELAY_NS) for g in gaps)
 
     def _exit(self, pod: PodLife, deleted: Instant) -> Window:
         """When it ended: nodes have clocks of their own, so a bracket that contradicts what we saw is dropped."""
