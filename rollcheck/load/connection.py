@@ -149,7 +149,8 @@ class Connection:
                 address = self.sock.getsockname()
             except OSError:
                 return ""
-            if address[1]:
+            # A Unix socket that was not bound has no name; a TCP socket without a port was never connected.
+            if isinstance(address, str | bytes) or address[1]:
                 self.local = format_address(address)
         return self.local
 
