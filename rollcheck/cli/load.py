@@ -142,10 +142,11 @@ def _why(failure: Attempt | None, summary: LoadSummary) -> str:
         return summary.aborted
     from rollcheck.facts.attempts import Outcome
 
-    url = summary.header.url
+    url = summary.header.options["unix-socket"] or summary.header.url
     detail = f" ({failure.detail})" if failure.detail else ""
     said = {
         Outcome.REFUSED: f"{url} refused the connection: nobody listens there",
+        Outcome.UNREACHABLE: f"{url} cannot be reached{detail}",
         Outcome.NOT_RESOLVED: f"the name in {url} does not resolve{detail}",
         Outcome.TIMEOUT: f"{url} did not answer in time (-timeout)",
         Outcome.TLS_FAILED: f"TLS with {url} failed{detail}; -cacert names another authority, -k does not verify",

@@ -4,6 +4,7 @@ import json
 import re
 import resource
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -359,6 +360,36 @@ def test_a_payload_arrives_with_a_uuid_of_its_own_each_time(load, server):
 
     assert len(set(bodies)) == 5
     assert all(re.fullmatch(rb"id=[0-9a-f-]{36}", body) for body in bodies)
+
+
+def test_a_unix_socket_is_connected_to_instead(load, tmp_path):
+    path = tmp_path / "server.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def serve() -> None:
+            with listener.accept()[0] as sock:
+                well(Peer(sock, 1))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        code, out, _ = load("-qps", "0", "-n", "3", "-c", "1", "-unix-socket", str(path), url="http://any/")
+        thread.join()
+
+    assert code == 0
+    assert "Code 200 : 3 (100.0 %)" in out
+    assert f"resolved to {path}," in out
+
+
+def test_a_unix_socket_that_is_not_there_is_named(load, tmp_path):
+    path = tmp_path / "absent.sock"
+
+    code, out, err = load("-t", "1s", "-unix-socket", str(path), url="http://any/")
+
+    assert (code, out) == (1, "")
+    assert str(path) in err
+    assert "ENOENT" in err
 
 
 def test_redirects_are_followed_when_asked_for(load, server):
