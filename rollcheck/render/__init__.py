@@ -5,3 +5,9 @@ that the same run gives the same bytes for ever. Every name that comes from a cl
 its way out (`render.text`).
 Not here: reading or writing files, printing, deciding anything about the run.
 """
+
+import logging
+
+# Where no home can be written (a container, CI), matplotlib makes a folder of its own for its fonts, takes it away
+# again, and tells everybody on stderr; it has nothing else to say that a reader of a run could use.
+logging.getLogger("matplotlib").setLevel(logging.ERROR)

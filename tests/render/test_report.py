@@ -1,5 +1,6 @@
 import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -118,3 +119,24 @@ def test_matplotlib_is_not_imported_before_a_picture_is_drawn():
     code = "import sys, rollcheck.report, rollcheck.render.result; sys.exit('matplotlib' in sys.modules)"
 
     assert os.spawnv(os.P_WAIT, sys.executable, [sys.executable, "-c", code]) == 0
+
+
+def test_pictures_are_drawn_without_a_word_where_no_home_can_be_written(tmp_path):
+    """A container without a user's folder; what matplotlib needs lies in a temporary one, and goes with the process."""
+    lines = [encode_line(fact) for fact in (told("short").header, *told("short").facts)]
+    (tmp_path / "facts.jsonl").write_bytes(b"".join(lines))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MPL", "XDG"))}
+    ended = subprocess.run(
+        [sys.executable, "-m", "rollcheck", "report", str(tmp_path)],
+        env={**kept, "HOME": "/dev/null", "TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (ended.returncode, ended.stderr) == (3, "")
+    assert (tmp_path / "timeline.png").stat().st_size > 1000
+    assert list(temporary.iterdir()) == []
