@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.machine import QUIET, busy_share, describe_machine
-from bench.peers import Found, find_programs, has_load
+from bench.peers import Found, find_programs
 from bench.report import render_json, render_markdown, render_text, replace_figures
 from bench.results import Goal, Row
 from bench.rows import ROWS
@@ -94,8 +94,6 @@ def _measure_all(asked: argparse.Namespace, programs: dict[str, Found], rows: li
     """Fill `rows`, which keeps what there is when this is interrupted."""
     with nginx(programs["nginx"].argv[0]) as target:
         session = _make_session(asked, programs, target)
-        if session.stand_in:
-            _say("rollcheck is measured by its engine alone (bench/drive.py)")
         for key in asked.only:
             rows.append(_measure(session, key))
             print(render_text(rows[-1]), flush=True)
@@ -104,7 +102,7 @@ def _measure_all(asked: argparse.Namespace, programs: dict[str, Found], rows: li
 def _make_session(asked: argparse.Namespace, programs: dict[str, Found], target: Nginx) -> Session:
     return Session(
         programs=programs,
-        stand_in=asked.engine or not has_load(programs["rollcheck"]),
+        engine_alone=asked.engine,
         nginx=target,
         rounds=asked.rounds or (2 if asked.quick else 5),
         seconds=asked.seconds or (1 if asked.quick else 4),

@@ -20,26 +20,25 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rollcheck.errors import UsageError
 from rollcheck.facts.attempts import Interval, Lane
-from rollcheck.facts.document import Fact, LanePlan
+from rollcheck.facts.document import LanePlan
 from rollcheck.facts.health import HealthSample
 from rollcheck.load.engine import Engine
 from rollcheck.load.histogram import Histogram
+from rollcheck.load.intervals import Settler
 from rollcheck.load.plan import LoadPlan, parse_target
-
-NEARLY_CLOSED_QPS = 50_000
-"""Asked for when this engine has no closed loop."""
 
 
 def main() -> None:
     """Put the load on and print what came of it."""
     asked = _parse()
-    facts: list[Fact] = []
-    engine, closed = _make_engine(asked, facts)
+    seen: list[Any] = []
+    engine = _make_engine(asked, seen)
     began = time.monotonic_ns()
-    trio.run(_drive, engine, asked.t, asked.n)
-    print(json.dumps(_result(engine, facts, time.monotonic_ns() - began, closed)))
+    trio.run(engine.run)
+    took = time.monotonic_ns() - began
+    settler = Settler()
+    print(json.dumps(_result(engine, [fact for raw in seen for fact in settler.take(raw)], took)))
 
 
 def _parse() -> argparse.Namespace:
@@ -56,35 +55,23 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _make_engine(asked: argparse.Namespace, facts: list[Fact]) -> tuple[Engine, bool]:
-    lane = LanePlan(lane=Lane.REUSED if asked.keepalive else Lane.FRESH, share=1, connections=asked.c)
-    plan: dict[str, Any] = {
-        "target": parse_target(asked.url),
-        "lanes": (lane,),
-        "timeout_s": 3600,
-        "verify_tls": not asked.k,
-    }
-    try:
-        return Engine(LoadPlan(qps=asked.qps, **plan), facts.append), not asked.qps
-    except UsageError:
-        return Engine(LoadPlan(qps=NEARLY_CLOSED_QPS, **plan), facts.append), False
+def _make_engine(asked: argparse.Namespace, seen: list[Any]) -> Engine:
+    # As `rollcheck load` plans it.
+    plan = LoadPlan(
+        target=parse_target(asked.url),
+        lanes=(LanePlan(lane=Lane.REUSED, share=1, connections=asked.c),),
+        qps=asked.qps,
+        keep_alive=asked.keepalive,
+        probe=False,
+        calls=asked.n,
+        duration_s=0 if asked.n else asked.t,
+        verify_tls=not asked.k,
+    )
+    # As in the processes of `rollcheck load`, which leave histograms to the one that started them.
+    return Engine(plan, seen.append, raw=True)
 
 
-async def _drive(engine: Engine, seconds: float, calls: int) -> None:
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(engine.run)
-        if not calls:
-            await trio.sleep(seconds)
-        while calls and sum(engine.scheduled.values()) < calls:  # noqa: ASYNC110 - the engine tells nobody
-            await trio.sleep(0.001)
-        # What still waits is no part of a closed loop, and would take long to end.
-        if calls or not engine.plan.qps:
-            engine.stop()
-        else:
-            engine.abandon()
-
-
-def _result(engine: Engine, facts: list[Fact], took_ns: int, closed: bool) -> dict[str, Any]:
+def _result(engine: Engine, facts: list[Any], took_ns: int) -> dict[str, Any]:
     histograms = {"lag": Histogram(), "response": Histogram(), "service": Histogram()}
     codes: Counter[str] = Counter()
     for fact in facts:
@@ -103,7 +90,7 @@ def _result(engine: Engine, facts: list[Fact], took_ns: int, closed: bool) -> di
         for name, histogram in histograms.items()
     }
     counts = {name: getattr(progress, name) for name in ("scheduled", "ok", "failed", "not_sent")}
-    own = {"closed_loop": closed, "counts": counts, "latency": latency}
+    own = {"counts": counts, "latency": latency}
     return {"RetCodes": codes, "ActualDuration": took_ns, "rollcheck": own}
 
 

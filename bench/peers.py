@@ -19,7 +19,7 @@ from bench.spawn import ROOT, BenchError, run
 
 PEER_FOLDER = ROOT / ".peers" / "bin"
 LOCUSTFILE = Path(__file__).parent / "locustfile.py"
-STAND_IN = Path(__file__).parent / "drive.py"
+ENGINE_ALONE = Path(__file__).parent / "drive.py"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +107,11 @@ def fortio_argv(load: Load) -> list[str]:
 
 
 def locust_argv(load: Load) -> list[str]:
-    """Users are locust's connections; the locustfile stops each after one request when asked for a single one."""
-    seconds = max(1, round(load.seconds)) if not load.calls else 1
+    """Users are locust's connections; the locustfile stops each after one request when asked for a single one.
+
+    A run takes three seconds or more: starting alone costs it one.
+    """
+    seconds = max(3, round(load.seconds)) if not load.calls else 1
     users = ["--users", str(load.connections), "--spawn-rate", str(load.connections)]
     quiet = ["--headless", "--only-summary", "--skip-log", "--json", "--loglevel", "ERROR"]
     stop = ["--run-time", f"{seconds}s", "--stop-timeout", "0"]
@@ -222,8 +225,3 @@ def _version(argv: Sequence[str], program: str) -> str:
     spent = run([*argv, VERSION_FLAGS[program]], limit_s=30)
     found = re.search(r"\d+\.\d+[\w.+-]*", spent.out + spent.err)
     return found[0] if found else ""
-
-
-def has_load(ours: Found) -> bool:
-    """Whether this rollcheck has `load` already."""
-    return run([*ours.argv, "load", "--help"], limit_s=30).code == 0

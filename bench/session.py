@@ -6,8 +6,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.peers import GENERATORS, STAND_IN, Found, Generator, Load
+from bench.peers import ENGINE_ALONE, GENERATORS, Found, Generator, Load
 from bench.servers import Nginx
+from bench.spawn import BenchError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +17,7 @@ class Session:
 
     Attributes:
         programs: what is on this machine, by name.
-        stand_in: this rollcheck has no `load`; its engine is driven alone (see drive.py).
+        engine_alone: of rollcheck only the engine is measured (drive.py), without the command around it.
         nginx: the target.
         rounds, seconds: how often each measure is taken, and how long.
         quick, long: fewer and shorter; the measure of an hour as well.
@@ -24,7 +25,7 @@ class Session:
     """
 
     programs: dict[str, Found]
-    stand_in: bool
+    engine_alone: bool
     nginx: Nginx
     rounds: int
     seconds: float
@@ -38,9 +39,15 @@ class Session:
         return 1 if self.quick else self.rounds
 
     def argv(self, generator: Generator, load: Load) -> list[str]:
-        """The command line that puts `load` on with that generator."""
-        if generator.program == "rollcheck" and self.stand_in:
-            return [sys.executable, str(STAND_IN), *generator.argv(load)]
+        """The command line that puts `load` on with that generator.
+
+        Raises:
+            BenchError: the engine alone cannot.
+        """
+        if generator.program == "rollcheck" and self.engine_alone:
+            if load.extra:
+                raise BenchError(f"the engine alone does not know {load.extra[0]}; measure this row without --engine")
+            return [sys.executable, str(ENGINE_ALONE), *generator.argv(load)]
         return [*self.programs[generator.program].argv, *generator.start, *generator.argv(load)]
 
     def present(self, *wanted: Generator) -> list[Generator]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any
 
 from bench.arithmetic import counts_per_window, deviation, median, percentile, summarise
@@ -10,7 +9,7 @@ from bench.peers import FORTIO, HEY, OURS, Generator, Load, read_json
 from bench.results import Figure, Row
 from bench.servers import GENERATOR_CORE, witness
 from bench.session import Session
-from bench.spawn import BenchError, Child, run
+from bench.spawn import BenchError, run
 from bench.truth import Stop, response_times, timetable
 
 LIMIT_S = 60.0
@@ -103,23 +102,14 @@ def _arrivals(session: Session, generator: Generator, load: Load) -> list[int]:
 
 
 def measure_honesty(session: Session, row: Row) -> None:
-    """A server that stops for 1.4 s: reported percentiles beside the computed truth.
-
-    All generators run at once, each against a server of its own: what is compared are tens of milliseconds and more.
-    """
+    """A server that stops for 1.4 s: reported percentiles beside the computed truth."""
     seconds = 8.0 if session.quick else 30.0
-    turns = session.present(OURS, FORTIO)
-    with ExitStack() as stack:
-        options = {"delay_ns": DELAY_NS, "after_ns": int(seconds / 3 * 1e9), "stop_ns": STOP_NS}
-        servers = [stack.enter_context(witness("stopping", **options)) for _ in turns]
-        children = []
-        for generator, server in zip(turns, servers, strict=True):
+    for generator in session.present(OURS, FORTIO):
+        with witness("stopping", delay_ns=DELAY_NS, after_ns=int(seconds / 3 * 1e9), stop_ns=STOP_NS) as server:
             load = Load(url=server.url, seconds=seconds, qps=HONEST_RATE, connections=CONNECTIONS)
             argv = session.argv(generator, load)
-            children.append(stack.enter_context(Child(argv, core=GENERATOR_CORE, env=generator.env)))
-        outs = [child.wait(seconds + LIMIT_S).out for child in children]
-        reports = [server.report() for server in servers]
-    for generator, out, report in zip(turns, outs, reports, strict=True):
+            out = run(argv, limit_s=seconds + LIMIT_S, core=GENERATOR_CORE, env=generator.env).out
+            report = server.report()
         truth = _truth(report, seconds)
         result = read_json(out)
         if generator is OURS:
