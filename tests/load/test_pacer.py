@@ -142,7 +142,9 @@ def test_stages_are_steps_ramps_and_pauses(text, stages):
     assert parse_stages(text, float) == stages
 
 
-@pytest.mark.parametrize("text", ["", "100", "100:", "x:30", "100:x", "0:30", "100:0", "100:-5", "1e9:30", "100:30,,", "1.2.3:4"])
+@pytest.mark.parametrize(
+    "text", ["", "100", "100:", "x:30", "100:x", "0:30", "100:0", "100:-5", "1e9:30", "100:30,,", "1.2.3:4"]
+)
 def test_what_is_no_stage_is_refused_by_name(text):
     with pytest.raises(UsageError, match="stage"):
         parse_stages(text, float)
