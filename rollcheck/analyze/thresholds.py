@@ -9,10 +9,12 @@ import operator
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from rollcheck.analyze.hdr import mean_and_deviation, value_at
-from rollcheck.analyze.loadmodel import LoadSummary
 from rollcheck.errors import UsageError
+
+if TYPE_CHECKING:
+    from rollcheck.analyze.loadmodel import LoadSummary
 
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -136,6 +138,8 @@ def _measured(threshold: Threshold, summary: LoadSummary) -> float | None:
         if not threshold.share:
             return value
         return 100 * value / summary.scheduled if summary.scheduled else None
+    from rollcheck.analyze.hdr import mean_and_deviation, value_at  # noqa: PLC0415  # parsing must not wait for numpy
+
     histogram = summary.latencies[threshold.series]
     if histogram is None:
         return None

@@ -7,24 +7,25 @@ go to stdout (to stderr when the JSON goes to stdout), progress and diagnostics 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from rollcheck.cli.ending import INTERRUPTED, say
+from rollcheck.cli.ending import say
 from rollcheck.cli.loadparse import Values, dashed, help_text, parse
-from rollcheck.errors import DiskFull, UsageError
+from rollcheck.errors import UsageError
 
 if TYPE_CHECKING:
     from rollcheck.analyze.loadmodel import LoadSummary
-    from rollcheck.analyze.thresholds import Judgement, Threshold
-    from rollcheck.bench import Benched, BenchPlan
+    from rollcheck.analyze.thresholds import Threshold
+    from rollcheck.bench import BenchPlan
     from rollcheck.cli.loadplan import Asked
+    from rollcheck.cli.loadresults import Places
     from rollcheck.facts.attempts import Attempt
 
-DONE, MISSED, FAULTY = 0, 1, 3
-OUT_FILES = {"json": "fortio.json", "text": "report.txt", "hlog": "latency.hlog", "hgrm": "latency.hgrm"}
+DONE, MISSED = 0, 1
+HLOG = "latency.hlog"
+"""Its name in the folder of --out."""
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -94,16 +95,33 @@ def _bench_plan(values: Values, asked: Asked) -> BenchPlan:
         failures=_path(values, "failures"),
         access_log=_path(values, "access-log-file"),
         access_format=values.text("access-log-format"),
-        hlogs=tuple(_result_files(values, "hlog")),
+        hlogs=_hlogs(values),
         speech=Speech(http2=values.on("h2"), follow=values.on("L")),
         yield_cpu=True,
     )
 
 
-def _result_files(values: Values, name: str) -> list[Path]:
-    """Where one kind of result goes: the file that its flag names, and the folder of --out."""
-    files = [Path(values.text(name))] if values.text(name) else []
-    return files + ([Path(values.text("out")) / OUT_FILES[name]] if values.text("out") else [])
+def _places(values: Values, summary: LoadSummary) -> Places:
+    """Where the results go."""
+    from rollcheck.cli.loadresults import Places, automatic
+
+    file = values.text("json")
+    own = [Path(file)] if file not in ("", "-") else []
+    if values.on("a") and not file:
+        own = [automatic(Path(values.text("data-dir")), summary)]
+    return Places(
+        json=tuple(own),
+        hgrm=tuple(Path(path) for path in values.all("hgrm")[-1:]),
+        folder=_path(values, "out"),
+        json_on_stdout=file == "-",
+        quiet=values.on("quiet"),
+    )
+
+
+def _hlogs(values: Values) -> tuple[Path, ...]:
+    """Logs that are written as the load goes on."""
+    folder = _path(values, "out")
+    return tuple(Path(path) for path in values.all("hlog")[-1:]) + ((folder / HLOG,) if folder else ())
 
 
 def _path(values: Values, name: str) -> Path | None:
@@ -126,14 +144,13 @@ def _run(values: Values, asked: Asked, plan: BenchPlan, thresholds: Sequence[Thr
     if summary.aborted and not summary.scheduled and not benched.interrupted:
         say(f"the warm-up failed, nothing was measured: {_why(live.first_failure, summary)}")
         return MISSED
-    from rollcheck.analyze.thresholds import judge
+    from rollcheck.cli.loadresults import exit_code, tell
 
-    judgements = judge(thresholds, summary)
-    _tell(values, summary, judgements)
+    judgements = tell(_places(values, summary), summary, thresholds)
     if benched.failure is not None:
         say(str(benched.failure))
         return benched.failure.exit_code
-    return _exit_code(benched, judgements)
+    return exit_code(summary, judgements)
 
 
 def _why(failure: Attempt | None, summary: LoadSummary) -> str:
@@ -154,82 +171,3 @@ def _why(failure: Attempt | None, summary: LoadSummary) -> str:
         Outcome.WRONG_BODY: f"{url} answered {failure.status} with another body than --expect-body asks for",
     }.get(failure.outcome, f"{url}: {failure.phase}/{failure.outcome}{detail}")
     return f"{said}. -allow-initial-errors goes on all the same"
-
-
-def _tell(values: Values, summary: LoadSummary, judgements: Sequence[Judgement]) -> None:
-    """Write every file that was asked for, and print the report: whoever stops reading it costs no file.
-
-    Raises:
-        DiskFull: a file could not be written; the report has been printed.
-    """
-    from rollcheck.render.fortio import fortio_bytes, fortio_text
-
-    words: TextIO = sys.stderr if values.text("json") == "-" else sys.stdout
-    wrote, failure = "", None
-    try:
-        wrote = _write_files(values, summary, judgements)
-    except DiskFull as error:
-        failure = error
-    width = min(os.get_terminal_size(words.fileno()).columns, 110) if words.isatty() else 80
-    colour = words.isatty() and "NO_COLOR" not in os.environ
-    text = fortio_text(summary, quiet=values.on("quiet"), width=width, colour=colour, judgements=judgements)
-    try:
-        if values.text("json") == "-":
-            sys.stdout.write(fortio_bytes(summary).decode())
-            sys.stdout.flush()
-        words.write(text + wrote)
-        words.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as e:
-        failure = failure or DiskFull(f"the report could not be printed: {e.strerror}")
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python fails at it again as it ends
-    if failure is not None:
-        raise failure
-
-
-def _write_files(values: Values, summary: LoadSummary, judgements: Sequence[Judgement]) -> str:
-    """Every file that was asked for; gives back what to say of the JSON, as fortio does."""
-    from rollcheck.render.fortio import fortio_bytes, fortio_text, result_id
-    from rollcheck.render.hdrlog import render_hgrm
-
-    data = fortio_bytes(summary)
-    path: Path | None = None
-    if values.text("out"):
-        folder = Path(values.text("out"))
-        _write(folder / OUT_FILES["json"], data)
-        _write(folder / OUT_FILES["text"], fortio_text(summary, judgements=judgements).encode())
-    for each in _result_files(values, "hgrm"):
-        _write(each, render_hgrm(summary.response).encode())
-    if values.text("json") not in ("", "-"):
-        path = Path(values.text("json"))
-    elif values.on("a") and not values.text("json"):
-        path = Path(values.text("data-dir")) / f"{result_id(summary)}.json"
-    if path is None:
-        return ""
-    _write(path, data)
-    return f"Successfully wrote {len(data)} bytes of Json data to {path}\n"
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as e:
-        raise DiskFull(f"{path} could not be written: {e.strerror}") from e
-
-
-def _exit_code(benched: Benched, judgements: Sequence[Judgement]) -> int:
-    """What the load came to, the more telling first."""
-    summary = benched.summary
-    if benched.interrupted:
-        return INTERRUPTED
-    if summary.aborted:
-        return MISSED
-    if summary.faults:
-        return FAULTY
-    if not all(judgement.met for judgement in judgements):
-        return MISSED
-    if summary.scheduled and not summary.ok:
-        say("not one request got a good answer")
-        return MISSED
-    return DONE

@@ -12,14 +12,20 @@ from rollcheck.cli.telling import tell
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `rollcheck run` wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `rollcheck run` or `load --out` wrote.")],
     output: Output = "text",
 ) -> None:
-    """Analyse a recorded run again and render it again; needs no cluster."""
+    """Analyse a recorded run or load again and render it again; needs no cluster."""
     from rollcheck.record import read_document
 
     check_output(output)
-    analysis, failure = tell(read_document(folder), folder if folder.is_dir() else folder.parent, output)
+    document = read_document(folder)
+    place = folder if folder.is_dir() else folder.parent
+    if document.header.kind == "load":
+        from rollcheck.cli.loadresults import retell
+
+        raise typer.Exit(retell(document, place, json_on_stdout=output == "json"))
+    analysis, failure = tell(document, place, output)
     if failure is not None:
         raise failure
     raise typer.Exit(analysis.exit_code)

@@ -12,7 +12,8 @@ import pytest
 
 from rollcheck.analyze import loadaudit
 from rollcheck.analyze.load import summarise
-from rollcheck.cli.load import OUT_FILES, command
+from rollcheck.cli.load import HLOG, command
+from rollcheck.cli.loadresults import HGRM, JSON, TEXT, retell
 from rollcheck.errors import DiskFull, UsageError
 from rollcheck.record import read_document
 from tests.load.scripted import OK, Peer, closed_port, well
@@ -102,14 +103,40 @@ def test_a_folder_gets_every_kind_of_result(load, tmp_path):
 
     load(*TEN, "--out", str(folder))
 
-    assert {file.name for file in folder.iterdir()} == {"facts.jsonl", *OUT_FILES.values()}
+    assert {file.name for file in folder.iterdir()} == {"facts.jsonl", HLOG, HGRM, JSON, TEXT}
     document = read_document(folder)
     assert document.seal is not None
     assert document.seal.scheduled == {"reused": 10}
     assert summarise(document).ok == 10
-    assert "All done 10 calls" in (folder / OUT_FILES["text"]).read_text()
-    assert "Tag=response" in (folder / OUT_FILES["hlog"]).read_text()
-    assert "#[Max" in (folder / OUT_FILES["hgrm"]).read_text()
+    assert "All done 10 calls" in (folder / TEXT).read_text()
+    assert "Tag=response" in (folder / HLOG).read_text()
+    assert "#[Max" in (folder / HGRM).read_text()
+
+
+def test_a_stored_load_is_told_again_byte_for_byte(load, tmp_path, capsys):
+    folder = tmp_path / "out"
+    code, out, _ = load(*TEN, "--out", str(folder), "--threshold", "ok==11", "--threshold", "errors==0")
+    before = {name: (folder / name).read_bytes() for name in (HLOG, HGRM, JSON, TEXT)}
+    for name in before:
+        (folder / name).unlink()
+
+    again = retell(read_document(folder), folder)
+
+    assert (again, capsys.readouterr().out) == (code, out) == (1, out)
+    assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def test_a_second_result_of_one_second_keeps_the_first(load, tmp_path, monkeypatch):
+    monkeypatch.setattr("rollcheck.cli.loadresults.result_id", lambda summary: "2026-01-01-000000_x")
+
+    for _ in range(3):
+        load(*TEN, "-a", "-data-dir", str(tmp_path))
+
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "2026-01-01-000000_x.json",
+        "2026-01-01-000000_x_2.json",
+        "2026-01-01-000000_x_3.json",
+    ]
 
 
 def test_logs_of_histograms_go_where_they_are_asked_for(load, tmp_path):

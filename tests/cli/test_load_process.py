@@ -14,6 +14,7 @@ from rollcheck.cli.loadparse import help_text
 from tests.load.scripted import OK, Peer, Server
 
 ROLLCHECK = (sys.executable, "-m", "rollcheck", "load")
+TEN = ("-qps", "0", "-n", "10", "-c", "2")
 LARGE = ("numpy", "hdrh", "typer", "click", "rich", "httpx", "kubernetes", "matplotlib", "pydantic", "ruamel")
 WATCHED = f"""
 import os, sys
@@ -161,9 +162,9 @@ def test_a_bad_call_is_one_sentence_on_stderr_and_exit_code_2(arguments, says):
     assert ended.stderr.count("\n") == 1
 
 
-def test_nothing_large_is_imported_before_the_first_request_nor_ever_in_a_worker(server):
+def test_nothing_large_is_imported_before_the_first_request_nor_ever_in_a_worker(server, tmp_path):
     ended = subprocess.run(
-        [sys.executable, "-c", WATCHED, "load", "-qps", "0", "-n", "10", "-c", "2", "-H", "A: b", server.url],
+        [sys.executable, "-c", WATCHED, "load", *TEN, "--threshold", "p99<9s", "--out", str(tmp_path), server.url],
         capture_output=True,
         text=True,
         timeout=60,
