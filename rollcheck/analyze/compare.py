@@ -2,7 +2,7 @@
 
 **Method.** Each load is cut into blocks of consecutive seconds, all of the same length, about twenty of the shorter
 load: neighbouring seconds resemble each other, so a single second is no independent sample. A block's value is the
-median of its seconds' p50 (or p99, or rate), or its share of lost requests. All blocks are ranked, and the difference
+median of its seconds' p50 (or p90, p99, rate), or its share of lost requests. All blocks are ranked, and the difference
 between the loads is that of their mean ranks (of lost requests, of their means: most ranks would be ties). Then the
 blocks of both are dealt out anew, 1,999 times, from a fixed seed: when fewer than one deal in a hundred makes a
 difference as large, it is larger than the noise. The range that is told holds every shift of B for which the same test
@@ -12,7 +12,7 @@ change between loads that are steady in themselves; dealing out residuals called
 tried.)
 
 **Limits.** It judges these two runs, not the programs behind them: a machine that was busier during one of them makes
-a difference that is real, and not the program's. Repeat each run, in turn. With four measures judged, about four in a
+a difference that is real, and not the program's. Repeat each run, in turn. With five measures judged, up to five in a
 hundred comparisons of equals show something. And where only buckets are known (fortio's own JSON), or fewer than eight
 seconds, noise cannot be judged at all.
 """
@@ -200,6 +200,7 @@ def _judge_series(a: Result, b: Result) -> dict[str, Noise]:
     cut = [[side[at : at + length] for at in range(0, len(side) - length + 1, length)] for side in rows]
     measures: dict[str, Callable[[Sequence[SecondRow]], float | None]] = {
         "p50": lambda block: _median(r.p50_us for r in block),
+        "p90": lambda block: _median(r.p90_us for r in block),
         "p99": lambda block: _median(r.p99_us for r in block),
         "rate": lambda block: _median((r.ok + r.failed) * SECOND / r.length_ns for r in block),
         "lost": _lost_share,

@@ -33,6 +33,8 @@ __all__ = ["KEPT", "ErrorClass", "LoadFold", "LoadSummary", "SecondRow", "failur
 
 KEPT = 1_000
 """Failed attempts that a summary holds whole."""
+TOLD = (50.0, 90.0, 99.0)
+"""Percentiles of each second."""
 SETTLED_AFTER = 30
 """Seconds after which a row is final: no worker lags behind the others by more."""
 LONGEST = 1_000_000
@@ -70,23 +72,20 @@ class _Second:
     not_sent: int = 0
     slots: list[Whole] = field(default_factory=list)
     held: list[Whole] = field(default_factory=list)
-    final: tuple[int, int] | None = None
+    final: tuple[int, ...] = ()
 
-    def percentiles(self) -> tuple[int | None, int | None]:
-        """p50 and p99 of the response times, microseconds."""
-        if self.final is not None or not self.slots:
-            return self.final or (None, None)
+    def percentiles(self) -> tuple[int, ...]:
+        """The response times at `TOLD`, microseconds; empty when there is none."""
+        if self.final or not self.slots:
+            return self.final
         index, place = np.unique(np.concatenate(self.slots), return_inverse=True)
         found = np.zeros(len(index), dtype=np.int64)
         np.add.at(found, place, np.concatenate(self.held))
-        p50, p99 = slots(empty())[1][index[ranks(found, (50.0, 99.0))]]
-        return int(p50), int(p99)
+        return tuple(int(v) for v in slots(empty())[1][index[ranks(found, TOLD)]])
 
     def settle(self) -> None:
         """Keep the percentiles only."""
-        p50, p99 = self.percentiles()
-        if p50 is not None and p99 is not None:
-            self.final = (p50, p99)
+        self.final = self.percentiles()
         self.slots.clear()
         self.held.clear()
 
@@ -177,7 +176,7 @@ class LoadFold:
         self._merge("service", fact.service_hdr)
         self._merge("failed", fact.failed_hdr)
         response = self._merge("response", fact.response_hdr)
-        if response is not None and row.final is None:
+        if response is not None and not row.final:
             index, found = held(response)
             row.slots.append(index)
             row.held.append(found.copy())
@@ -313,7 +312,7 @@ class LoadFold:
         rows = []
         for number in range(min(self._rows), max(self._rows) + 1):
             row = self._rows.get(number, _Second())
-            p50, p99 = row.percentiles()
+            p50, p90, p99 = row.percentiles() or (None,) * len(TOLD)
             at = self._origin + number * SECOND
             length = max(1, min(at + SECOND, ended) - max(at, started)) if ended > at else SECOND
             rows.append(
@@ -325,6 +324,7 @@ class LoadFold:
                     failed=row.failed,
                     not_sent=row.not_sent,
                     p50_us=p50,
+                    p90_us=p90,
                     p99_us=p99,
                 )
             )

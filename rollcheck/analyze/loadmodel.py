@@ -40,7 +40,7 @@ class SecondRow:
 
     Attributes:
         at_ns: its begin; length_ns is shorter than a second in the last one only.
-        p50_us, p99_us: response times of the attempts that ended OK in it, None when there was none.
+        p50_us, p90_us, p99_us: response times of the attempts that ended OK in it, None when there was none.
     """
 
     at_ns: Instant
@@ -50,6 +50,7 @@ class SecondRow:
     failed: int
     not_sent: int
     p50_us: int | None
+    p90_us: int | None = None
     p99_us: int | None
 
 

@@ -228,8 +228,7 @@ def _rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], duration_ns: in
                 ok=int(row["ok"]),
                 failed=int(row["failed"]),
                 not_sent=int(row["not_sent"]),
-                p50_us=None if row["p50_us"] is None else int(row["p50_us"]),
-                p99_us=None if row["p99_us"] is None else int(row["p99_us"]),
+                **{name: None if row[name] is None else int(row[name]) for name in ("p50_us", "p90_us", "p99_us")},
             )
         )
     return tuple(made)

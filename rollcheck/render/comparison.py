@@ -72,7 +72,8 @@ def _words(found: Difference) -> str:
     if found.name == "lost":
         span_of = f"{noise.low:+.3%} to {noise.high:+.3%}"
     else:
-        span_of = f"{noise.low / noise.base:+.1%} to {noise.high / noise.base:+.1%}" if noise.base else ""
+        # A shift may be larger than what there is to shift, where blocks vary much; a latency cannot.
+        span_of = f"{max(-1, noise.low / noise.base):+.1%} to {noise.high / noise.base:+.1%}" if noise.base else ""
     if not noise.larger:
         return f"within the noise ({span_of})"
     return f"{'worse' if found.worse else 'better' if found.better else 'tolerated'} ({span_of})"

@@ -17,7 +17,7 @@ from typing import Any, Final
 from hdrh.histogram import HdrHistogram
 
 from rollcheck.analyze.hdr import summed
-from rollcheck.analyze.loadmodel import LoadSummary
+from rollcheck.analyze.loadmodel import LoadSummary, SecondRow
 from rollcheck.facts.clock import SECOND
 from rollcheck.render.buckets import Distribution, of_latencies, of_moments
 from rollcheck.render.gofmt import duration, timestamp
@@ -27,7 +27,7 @@ from rollcheck.render.text import well_formed
 SCHEMA: Final = "rollcheck.load/1"
 OWN: Final = "rollcheck"
 """The field that holds what is ours."""
-ROW: Final = ("at_s", "asked", "ok", "failed", "not_sent", "p50_us", "p99_us")
+ROW: Final = ("at_s", "asked", "ok", "failed", "not_sent", "p50_us", "p90_us", "p99_us")
 LONGEST_ID = 96
 
 
@@ -216,9 +216,7 @@ def _own(summary: LoadSummary) -> dict[str, Any]:
             for each in summary.errors
         ],
         "seconds_columns": list(ROW),
-        "seconds": [
-            [_since(summary, r.at_ns), r.asked, r.ok, r.failed, r.not_sent, r.p50_us, r.p99_us] for r in summary.seconds
-        ],
+        "seconds": [_row(summary, row) for row in summary.seconds],
         "generator": {
             "held": summary.held,
             "faults": list(summary.faults),
@@ -238,6 +236,12 @@ def _own(summary: LoadSummary) -> dict[str, Any]:
         "notes": list(summary.notes),
         "versions": dict(summary.header.versions),
     }
+
+
+def _row(summary: LoadSummary, row: SecondRow) -> list[float | None]:
+    """A second's values, in the order of `ROW`."""
+    at = _since(summary, row.at_ns)
+    return [at, row.asked, row.ok, row.failed, row.not_sent, row.p50_us, row.p90_us, row.p99_us]
 
 
 def _latency(summary: LoadSummary, histogram: HdrHistogram | None) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_a_folder_and_a_json_file_can_be_compared(compare):
     done = compare("fast", "slow.json")
 
     assert (done.exit_code, done.stderr) == (0, "")
-    assert "B is worse than A by more than the noise: p50, p99." in done.stdout
+    assert "B is worse than A by more than the noise: p50, p90, p99." in done.stdout
 
 
 def test_worse_fails_only_where_it_is_asked_to(compare):
@@ -81,7 +81,7 @@ def test_a_gate_does_not_pass_what_cannot_be_judged(compare):
 
 @pytest.mark.parametrize("flags", [("--json",), ("-o", "json")])
 def test_json_is_the_only_thing_on_stdout(compare, flags):
-    assert json.loads(compare("fast", "slow.json", *flags).stdout)["worse"] == ["p50", "p99"]
+    assert json.loads(compare("fast", "slow.json", *flags).stdout)["worse"] == ["p50", "p90", "p99"]
 
 
 def test_pictures_are_written_by_the_end_of_their_name(folder, compare):
