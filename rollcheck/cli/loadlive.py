@@ -9,18 +9,22 @@ import os
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rollcheck.cli.progress import printable
 from rollcheck.facts.actions import StageMark
 from rollcheck.facts.attempts import Attempt, Interval, Lane, Stage
-from rollcheck.facts.clock import SECOND, Instant
+from rollcheck.facts.clock import MILLISECOND, SECOND, Instant
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram
 
     from rollcheck.facts.document import Fact
 
+UNSEEN = 80
+"""Columns of what no terminal shows."""
+DELAY_NS = 200 * MILLISECOND
+"""What is told of a second is told so much after its end: by then every worker has reported on it."""
 TERMINAL_EVERY_S = 1.0
 """Workers report once a second; the time in the line goes on in between."""
 
@@ -55,7 +59,8 @@ class Live:
     def see(self, fact: Fact) -> None:
         """See `bench.Watcher`."""
         if isinstance(fact, StageMark):
-            self._began = self._told = fact.at_ns
+            self._began = fact.at_ns
+            self._told = fact.at_ns + DELAY_NS
         elif isinstance(fact, Attempt):
             if fact.stage is Stage.PREFLIGHT and self.first_failure is None:
                 self.first_failure = fact
@@ -89,8 +94,8 @@ class Live:
         if self.terminal:
             whole = f" of {self.length_s:g}s" if self.length_s < float("inf") else ""
             text = f"{(now - self._began) / SECOND:.1f}s{whole}  {self._recent}"
-            print(f"\r\x1b[2K{text[: _columns()]}", end="", file=sys.stderr, flush=True)
             self._live = True
+            _write(f"\r\x1b[2K{text[: columns_of(sys.stderr) - 1]}")
 
     def _look(self) -> str:
         """What happened since this was last asked, and in all."""
@@ -124,8 +129,10 @@ def _write(text: str) -> None:
         sys.stderr.flush()
 
 
-def _columns() -> int:
+def columns_of(stream: TextIO) -> int:
+    """The width of a terminal; 80 where there is none, and where one does not know its own."""
     try:
-        return max(20, os.get_terminal_size(sys.stderr.fileno()).columns - 1)
+        columns = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
     except OSError:
-        return 79
+        columns = 0
+    return max(columns, 20) if columns else UNSEEN

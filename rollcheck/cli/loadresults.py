@@ -14,6 +14,7 @@ from rollcheck.analyze.loadmodel import LoadSummary
 from rollcheck.analyze.thresholds import Judgement, Threshold, judge, parse_threshold
 from rollcheck.cli.ending import INTERRUPTED, say
 from rollcheck.cli.load import DONE, HLOG, MISSED
+from rollcheck.cli.loadlive import columns_of
 from rollcheck.errors import DiskFull
 from rollcheck.facts.document import Document
 from rollcheck.render.fortio import fortio_bytes, fortio_text, result_id
@@ -22,8 +23,8 @@ from rollcheck.render.hdrlog import render_hgrm, render_hlog
 JSON, TEXT, HGRM = "fortio.json", "report.txt", "latency.hgrm"
 """Names in the folder of --out."""
 FAULTY = 3
-WIDEST, UNSEEN = 110, 80
-"""Columns of a report at most, and of one that no terminal shows."""
+WIDEST = 110
+"""Columns of a report at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +111,7 @@ def exit_code(summary: LoadSummary, judgements: Sequence[Judgement]) -> int:
 
 def _print(places: Places, summary: LoadSummary, judgements: Sequence[Judgement], wrote: str) -> None:
     words: TextIO = sys.stderr if places.json_on_stdout else sys.stdout
-    width = min(os.get_terminal_size(words.fileno()).columns, WIDEST) if words.isatty() else UNSEEN
+    width = min(columns_of(words), WIDEST)
     colour = words.isatty() and "NO_COLOR" not in os.environ
     if places.json_on_stdout:
         sys.stdout.write(fortio_bytes(summary).decode())

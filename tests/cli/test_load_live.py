@@ -1,13 +1,14 @@
 """What is said while a load goes on."""
 
 import io
+import os
 import sys
 import time
 from array import array
 
 import pytest
 
-from rollcheck.cli.loadlive import Live
+from rollcheck.cli.loadlive import Live, columns_of
 from rollcheck.facts.actions import StageMark
 from rollcheck.facts.attempts import Attempt, Interval, Lane, Outcome, Phase, Stage
 from rollcheck.facts.clock import SECOND
@@ -69,7 +70,7 @@ def test_rates_and_percentiles_are_those_since_the_last_line(clock, capsys):
     live.see(began())
     for second, (ok, us) in enumerate([(100, 1000), (50, 2000)]):
         live.see(interval(second, ok=ok, us=us))
-        clock[0] = second + 1.1
+        clock[0] = second + 1.3
         live.tick()
 
     first, second = capsys.readouterr().err.splitlines()
@@ -93,6 +94,45 @@ def test_on_a_terminal_one_line_is_rewritten_a_few_times_a_second(clock, monkeyp
     assert len(lines) == 8
     assert "\n" not in screen.getvalue()
     assert lines[6] == "1.5s of 60s  100/s  ok 100  failed 0  not sent 0  p50 1.00 ms  p99 1.00 ms"
+
+
+def test_a_line_is_no_longer_than_the_terminal_is_wide(clock, monkeypatch):
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr("rollcheck.cli.loadlive.columns_of", lambda stream: 20)
+    live = Live(quiet=False, every_s=5, length_s=60)
+    live.see(began())
+    live.see(interval(0, ok=100))
+    clock[0] = 1.5
+    live.tick()
+
+    assert screen.getvalue() == "\r\x1b[2K1.5s of 60s  100/s "
+
+
+def test_a_terminal_of_no_known_width_is_taken_as_80_columns(monkeypatch):
+    class Unknown(Screen):
+        def fileno(self) -> int:
+            return 2
+
+    monkeypatch.setattr("os.get_terminal_size", lambda fd: os.terminal_size((0, 0)))
+
+    assert columns_of(Unknown()) == 80
+    assert columns_of(Screen()) == 80
+
+
+def test_who_has_closed_stderr_costs_no_load(clock, monkeypatch):
+    class Closed(Screen):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    live = Live(quiet=False, every_s=5, length_s=60)
+    live.see(began())
+    clock[0] = 1.5
+    live.tick()
+    live.end()
+
+    live.say("anything")
 
 
 def test_a_terminal_of_a_ci_gets_lines(clock, monkeypatch):
@@ -141,7 +181,7 @@ def test_the_warm_up_is_in_no_count_and_its_first_failure_is_kept(clock, capsys)
     for failure in failures:
         live.see(failure)
     live.see(interval(0, ok=3, stage=Stage.PREFLIGHT))
-    clock[0] = 1.1
+    clock[0] = 1.3
     live.tick()
 
     assert live.first_failure is failures[0]
