@@ -14,6 +14,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +31,7 @@ from rollcheck.facts.document import Document, Header, LanePlan
 from rollcheck.kube.access import Access, load_access
 from rollcheck.kube.api import Api
 from rollcheck.kube.command import check_command
+from rollcheck.kube.kubeconfig import environment_for_command
 from rollcheck.kube.observer import Observer
 from rollcheck.kube.tasks import one_error
 from rollcheck.load.engine import Engine
@@ -167,11 +169,18 @@ async def _prepare_and_go(
             await trio.lowlevel.checkpoint_if_cancelled()
             header = _header(plan, ready, server, access.context, access.namespace)
             folder = plan.out or Path("reports") / header.run_id
-            with Recorder(folder / FACTS, header) as recorder:
-                run = _Run(plan, api, ready, recorder, reporter)
+            with _surroundings(plan) as environ, Recorder(folder / FACTS, header) as recorder:
+                run = _Run(plan, api, ready, recorder, reporter, environ)
                 interrupts.act = run.interrupt
                 return await run.go()
     return None
+
+
+def _surroundings(plan: RunPlan) -> AbstractContextManager[dict[str, str]]:
+    """What COMMAND is to find in its environment, for as long as the run takes."""
+    if not plan.command:
+        return nullcontext({})
+    return environment_for_command(kubeconfig=plan.kubeconfig, context=plan.context, namespace=plan.namespace)
 
 
 class _Interrupts:
@@ -223,7 +232,15 @@ def _header(plan: RunPlan, ready: Ready, server: str, context: str, namespace: s
 class _Run:
     """One run under way: the parts, and how they end together."""
 
-    def __init__(self, plan: RunPlan, api: Api, ready: Ready, recorder: Recorder, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        api: Api,
+        ready: Ready,
+        recorder: Recorder,
+        reporter: Reporter,
+        environ: dict[str, str],
+    ) -> None:
         self.plan = plan
         self.ready = ready
         self.recorder = recorder
@@ -237,7 +254,7 @@ class _Run:
             sink=recorder.append,
             reporter=reporter,
             command=plan.command,
-            environ={"KUBECONFIG": plan.kubeconfig} if plan.kubeconfig else {},
+            environ=environ,
             baseline_s=plan.baseline_s,
             tail_s=plan.tail_s,
             rollout_timeout_s=plan.rollout_timeout_s,

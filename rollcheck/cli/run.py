@@ -49,7 +49,9 @@ class Workload:
         str, typer.Option("-n", "--namespace", metavar="NAME", help="Its namespace; the context's by default.")
     ] = ""
     context: Annotated[str, typer.Option("--context", metavar="NAME", help="The kubeconfig context.")] = ""
-    kubeconfig: Annotated[str, typer.Option("--kubeconfig", metavar="FILE", help="The kubeconfig file.")] = ""
+    kubeconfig: Annotated[
+        str, typer.Option("--kubeconfig", metavar="FILE", help="The kubeconfig; COMMAND gets all three as KUBECONFIG.")
+    ] = ""
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before touching what looks like production.")] = (
         False
     )

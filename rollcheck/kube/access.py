@@ -10,7 +10,6 @@ goes on without credentials; it runs the plugin again at *every* request once a 
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import ssl
@@ -19,17 +18,15 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # not in typeshed
 
 from rollcheck.errors import UsageError
+from rollcheck.kube.kubeconfig import SERVICE_ACCOUNT, Kubeconfig, choose_context, read_kubeconfig
 
 TOKEN_LIFE_S = 30.0
 """How long a token is used before the loader is asked again (it re-reads files and refreshes near their expiry)."""
-
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 @dataclass(slots=True)
@@ -102,22 +99,16 @@ def load_access(
         UsageError: no kubeconfig, one that is not YAML, an unknown context, credentials that cannot be had.
     """
     environ = os.environ if environ is None else environ
-    asked = kubeconfig or environ.get("KUBECONFIG", "")
-    paths = [Path(p).expanduser() for p in (asked or "~/.kube/config").split(os.pathsep) if p]
-    present = [p for p in paths if p.exists()]
-    if not present:
-        if not kubeconfig and environ.get("KUBERNETES_SERVICE_HOST") and (SERVICE_ACCOUNT / "token").exists():
-            return _in_cluster(context, namespace)
-        raise UsageError(_nothing_there(kubeconfig, asked, paths))
-    config = _merged([_read(p) for p in present])
-    source = os.pathsep.join(map(str, present))
-    chosen = _choose_context(config, context, source)
-    entry = _named(config["contexts"], chosen).get("context") or {}
-    _check_entry(config, entry, chosen, source)
-    cluster = _named(config["clusters"], entry["cluster"]).get("cluster") or {}
+    config = read_kubeconfig(kubeconfig, environ)
+    if config is None:
+        return _in_cluster(context, namespace)
+    chosen = choose_context(config, context)
+    entry = config.entry("contexts", chosen)
+    _check_entry(config, entry, chosen)
+    cluster, source = config.entry("clusters", entry["cluster"]), config.source
 
     def load() -> Any:
-        return _load(source, chosen, _named(config["users"], str(entry.get("user", ""))).get("user") or {})
+        return _load(source, chosen, config.entry("users", str(entry.get("user", ""))))
 
     configuration = load()
     return Access(
@@ -131,15 +122,6 @@ def load_access(
         proxy=str(cluster.get("proxy-url") or "") or _environment_proxy(configuration.host),
         credentials=Credentials(configuration, load),
     )
-
-
-def _nothing_there(flag: str, asked: str, paths: list[Path]) -> str:
-    where = " and ".join(map(str, paths))
-    if flag:
-        return f"there is no kubeconfig at {where}; give another with --kubeconfig"
-    if asked:
-        return f"there is no kubeconfig at {where}, which KUBECONFIG names; set it anew or give --kubeconfig"
-    return f"there is no kubeconfig at {where}; give one with --kubeconfig or KUBECONFIG"
 
 
 def _in_cluster(context: str, namespace: str) -> Access:
@@ -172,78 +154,17 @@ def _in_cluster(context: str, namespace: str) -> Access:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """One kubeconfig as a mapping whose three lists are lists of mappings with a name."""
-    import yaml  # noqa: PLC0415  # with the official loader, which reads with it too
-
-    try:
-        raw = yaml.safe_load(path.read_text())
-    except OSError as e:
-        raise UsageError(f"the kubeconfig {path} cannot be read: {e.strerror}; give another with --kubeconfig") from e
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        mark = getattr(e, "problem_mark", None)
-        where = f" (line {mark.line + 1})" if mark else ""
-        raise UsageError(f"the kubeconfig {path} is not YAML{where}; give another with --kubeconfig") from e
-    if not isinstance(raw, dict):
-        raise UsageError(f"the kubeconfig {path} is no kubeconfig but {_what(raw)}; give another with --kubeconfig")
-    for item in ("clusters", "contexts", "users"):
-        entries = raw.get(item) or []
-        if not isinstance(entries, list) or not all(isinstance(e, dict) and "name" in e for e in entries):
-            raise UsageError(f"in the kubeconfig {path}, {item!r} is no list of named entries; correct it there")
-        raw[item] = entries
-    return raw
-
-
-def _what(raw: Any) -> str:
-    return "an empty file" if raw is None else f"a single {type(raw).__name__}"
-
-
-def _merged(files: list[dict[str, Any]]) -> dict[str, Any]:
-    """The files as one, as the loader merges them: of two entries of one name the first counts, of two current contexts
-    the last.
-    """
-    merged: dict[str, Any] = {"clusters": [], "contexts": [], "users": [], "current-context": ""}
-    for file in files:
-        for item in ("clusters", "contexts", "users"):
-            known = {e["name"] for e in merged[item]}
-            merged[item] += [e for e in file[item] if e["name"] not in known]
-        merged["current-context"] = file.get("current-context") or merged["current-context"]
-    return merged
-
-
-def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return next((e for e in entries if e["name"] == name), {})
-
-
-def _choose_context(config: dict[str, Any], asked: str, source: str) -> str:
-    names = [str(e["name"]) for e in config["contexts"]]
-    chosen = asked or str(config["current-context"] or "")
-    if not chosen:
-        raise UsageError(f"the kubeconfig {source} has no current context; choose one with --context{_known(names)}")
-    if chosen not in names:
-        near = difflib.get_close_matches(chosen, names, 1)
-        hint = f"did you mean {near[0]!r}?" if near else "choose another with --context"
-        raise UsageError(f"there is no context {chosen!r} in the kubeconfig {source}{_known(names)}; {hint}")
-    return chosen
-
-
-def _known(names: list[str]) -> str:
-    shown = ", ".join(sorted(names)[:10]) + (", …" if len(names) > 10 else "")
-    return f" (there are: {shown})" if names else " (it has none at all)"
-
-
-def _check_entry(config: dict[str, Any], entry: dict[str, Any], context: str, source: str) -> None:
+def _check_entry(config: Kubeconfig, entry: dict[str, Any], context: str) -> None:
     """That what the context names is there; the loader would go on without a user that is missing."""
     cluster, user = str(entry.get("cluster") or ""), str(entry.get("user") or "")
-    server = (_named(config["clusters"], cluster).get("cluster") or {}).get("server")
-    if not server:
+    if not config.entry("clusters", cluster).get("server"):
         raise UsageError(
-            f"the context {context!r} names the cluster {cluster!r}, for which the kubeconfig {source} has no server; "
-            f"correct it there or choose another with --context"
+            f"the context {context!r} names the cluster {cluster!r}, for which the kubeconfig {config.source} has no "
+            f"server; correct it there or choose another with --context"
         )
-    if user and not _named(config["users"], user):
+    if user and not config.has("users", user):
         raise UsageError(
-            f"the context {context!r} names the user {user!r}, whom the kubeconfig {source} does not have; "
+            f"the context {context!r} names the user {user!r}, whom the kubeconfig {config.source} does not have; "
             f"correct it there or choose another with --context"
         )
 

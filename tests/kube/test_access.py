@@ -18,6 +18,7 @@ import yaml
 
 from rollcheck.errors import UsageError
 from rollcheck.kube import access
+from rollcheck.kube import kubeconfig as kubeconfigs
 from rollcheck.kube.access import load_access
 
 
@@ -93,7 +94,13 @@ def test_several_kubeconfigs_in_the_environment_are_merged_and_missing_ones_left
     first = kubeconfig(tmp_path, cluster={"server": "http://first"})
     second = kubeconfig(tmp_path, cluster={"server": "http://second"}, name="other", current="production")
     found = load_access(environ={"KUBECONFIG": os.pathsep.join([str(first), str(tmp_path / "none"), str(second)])})
-    assert (found.context, found.server) == ("production", "http://first")
+    assert (found.context, found.server) == ("dev", "http://first")
+
+
+def test_of_several_kubeconfigs_the_first_that_names_a_current_context_counts_as_for_kubectl(tmp_path: Path) -> None:
+    first = kubeconfig(tmp_path, current="")
+    second = kubeconfig(tmp_path, name="other", current="production")
+    assert load_access(environ={"KUBECONFIG": f"{first}{os.pathsep}{second}"}).context == "production"
 
 
 def test_a_static_token_becomes_the_header(tmp_path: Path) -> None:
@@ -331,6 +338,7 @@ def test_inside_a_pod_the_service_account_is_used(tmp_path: Path, monkeypatch: p
     (tmp_path / "token").write_text("pod-token")
     (tmp_path / "namespace").write_text("shop\n")
     monkeypatch.setattr(access, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setattr(kubeconfigs, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
     monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
     environ = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}

@@ -76,3 +76,21 @@ def test_rights_to_patch_are_not_asked_for_when_a_command_deploys(deploys):
     deploys.cluster.forbidden = {("patch", "deployments")}
 
     assert deploys.run(command=("sh", "-c", "echo go")).analysis.exit_code == 0
+
+
+def test_a_command_acts_in_the_context_and_namespace_that_were_chosen(deploys):
+    """Its KUBECONFIG is a file for this run alone."""
+    script = 'cat "$KUBECONFIG"; echo; ls "$KUBECONFIG"; echo go'
+    run = deploys.run(command=("sh", "-c", script), context="spare", namespace="default")
+
+    *config, path, _ = run.said.lines
+    assert "current-context: spare" in config
+    assert not os.path.exists(path)  # noqa: PTH110
+    assert run.document.header.context == "spare"
+    assert run.analysis.exit_code == 0, run.reasons
+
+
+def test_a_kubeconfig_alone_reaches_the_command_as_it_is(deploys):
+    run = deploys.run(command=("sh", "-c", 'echo "$KUBECONFIG"; echo go'))
+
+    assert run.said.lines[0] == str(deploys.folder / "kubeconfig")
