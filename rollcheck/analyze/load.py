@@ -29,7 +29,7 @@ from rollcheck.facts.document import Document, Fact, Header
 from rollcheck.facts.health import HealthSample
 from rollcheck.facts.wiretotals import Moments, SlotTotals, WireTotals
 
-__all__ = ["KEPT", "ErrorClass", "LoadFold", "LoadSummary", "SecondRow", "failure_name", "summarise"]
+__all__ = ["KEPT", "ErrorClass", "LoadFold", "LoadSummary", "SecondRow", "summarise"]
 
 KEPT = 1_000
 """Failed attempts that a summary holds whole."""
@@ -39,14 +39,6 @@ SETTLED_AFTER = 30
 """Seconds after which a row is final: no worker lags behind the others by more."""
 LONGEST = 1_000_000
 """Seconds of a load, at most: eleven days."""
-WITH_STATUS = frozenset({Outcome.BAD_STATUS, Outcome.WRONG_BODY})
-"""Failures of a whole answer; a status known of any other came without the rest of its answer."""
-
-
-def failure_name(attempt: Attempt) -> str:
-    """`phase/outcome`, with the status of a whole answer: `await/bad_status 503`."""
-    name = f"{attempt.phase}/{attempt.outcome}"
-    return f"{name} {attempt.status}" if attempt.outcome in WITH_STATUS else name
 
 
 def summarise(document: Document) -> LoadSummary:
@@ -210,7 +202,7 @@ class LoadFold:
             self._local += is_local_limit(fact)
         else:
             self._listed_failed += 1
-        kind = self._kinds.setdefault(failure_name(fact), _Kind(first=fact.ended_ns, last=fact.ended_ns))
+        kind = self._kinds.setdefault(fact.kind, _Kind(first=fact.ended_ns, last=fact.ended_ns))
         if not kind.listed:
             kind.first, kind.example = fact.ended_ns, fact.detail
         kind.listed += 1

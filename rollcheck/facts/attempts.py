@@ -123,6 +123,13 @@ class Attempt:
     worker: int = 0
     slot: int = -1
 
+    @property
+    def kind(self) -> str:
+        """`phase/outcome`, with the status of an answer that came whole: `body/bad_status 503`."""
+        name = f"{self.phase}/{self.outcome}"
+        # A status known of any other failure came without the rest of its answer.
+        return f"{name} {self.status}" if self.outcome in {Outcome.BAD_STATUS, Outcome.WRONG_BODY} else name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
@@ -138,8 +145,8 @@ class Interval:
             Empty when ok is 0.
         failed_hdr: the same from sent to ended of the attempts that were sent and failed; recorded by `load` only.
         statuses: HTTP status (as text) → OK attempts that had it.
-        failures: "phase/outcome", with the status behind a bad one ("await/bad_status 503") → attempts that failed or
-            were not sent, the unlisted ones included; recorded by `load` only.
+        failures: `Attempt.kind` → attempts that failed or were not sent, the unlisted ones included; recorded by
+            `load` only.
     """
 
     start_ns: Instant

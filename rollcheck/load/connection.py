@@ -97,8 +97,9 @@ class Connection:
         """Talk through `sock` from now on."""
         self.sock = sock
         self.fd = sock.fileno()
-        self.recv = sock.recv
-        self.send = sock.send
+        # Of an SSLSocket, recv and send only look at flags and call these.
+        self.recv = sock.read if isinstance(sock, ssl.SSLSocket) else sock.recv
+        self.send = sock.write if isinstance(sock, ssl.SSLSocket) else sock.send
 
     def mark_connected(self, number: int, now: Instant) -> None:
         """The connection stands."""

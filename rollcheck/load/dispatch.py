@@ -21,6 +21,8 @@ from rollcheck.load.resolver import Resolver
 from rollcheck.load.sprint import RELEASE_BATCH, Sprint
 from rollcheck.load.timer import Clock
 
+WARM_AT_ONCE = 256
+"""Requests of the warm-up under way at once."""
 SPRINT_NS = MILLISECOND
 """How long the shortest way may go round before the loop looks after everything else."""
 LOOKUP_PAUSE_NS = 100 * MILLISECOND
@@ -57,6 +59,8 @@ class Dispatch:
         self._on_end, self._clock = on_end, clock
         self._timeout_ns = int(plan.timeout_s * SECOND)
         self.due_probes: list[Arrival] = []
+        self._cold: list[tuple[LaneState, int]] = []
+        self._warmed = 0
         self.probes = 0
         self.stage = self._stage_before = Stage.BASELINE
         self._stage_at: Instant = 0
@@ -74,11 +78,21 @@ class Dispatch:
 
     def queue_warmup(self) -> None:
         """Ask for one request on each connection that a lane may hold for good."""
-        now = self._clock()
-        seq = 0
-        for lane in self._lanes:
-            lane.waiting.extend((seq - n - 1, Stage.PREFLIGHT, now, now) for n in range(lane.limit))
-            seq -= lane.limit
+        self._cold = [(lane, lane.limit) for lane in self._lanes]
+
+    def cool(self) -> None:
+        """Begin no more of the warm-up."""
+        self._cold.clear()
+
+    def _warm(self) -> None:
+        """Begin some of the warm-up's requests: not so many at once that a server's queue of connections overflows."""
+        while self._cold and self._reactor.busy + self.backlog < WARM_AT_ONCE:
+            lane, left = self._cold.pop()
+            if left > 1:
+                self._cold.append((lane, left - 1))
+            now = self._clock()
+            self._warmed += 1
+            lane.waiting.append((-self._warmed, Stage.PREFLIGHT, now, now))
 
     @property
     def backlog(self) -> int:
@@ -88,7 +102,7 @@ class Dispatch:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way and nothing waits."""
-        return not (self._reactor.busy or self.due_probes or any(lane.waiting for lane in self._lanes))
+        return not (self._cold or self._reactor.busy or self.due_probes or any(lane.waiting for lane in self._lanes))
 
     def next_expiry(self) -> Instant:
         """When the first arrival that waits will have waited too long."""
@@ -101,6 +115,7 @@ class Dispatch:
     def close(self) -> None:
         """End what waits."""
         self.due_probes.clear()
+        self.cool()
         for lane in self._lanes:
             while lane.waiting:
                 self._end_unsent(lane, lane.waiting.popleft(), Fault.END, "")
@@ -131,11 +146,13 @@ class Dispatch:
             self._send_probes()
         if self._running and self._may_sprint and not self._plan.closed_loop and not self._lanes[0].may_open():
             return self._sprint_due()
+        if self._cold:
+            self._warm()
         for lane in self._lanes:
             if lane.waiting:
                 self._serve(lane)
         if not self._running:
-            return False
+            return bool(self._cold) and self._reactor.busy < WARM_AT_ONCE
         return self._refill() if self._plan.closed_loop else self._release_due()
 
     def _sprint_due(self) -> bool:

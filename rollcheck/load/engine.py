@@ -221,6 +221,7 @@ class Engine:
     def stop(self) -> None:
         """Release no arrival that is due after now; what is under way goes on to its end."""
         self._stopped = True
+        self._dispatch.cool()
         self._arrivals.stop(self._clock())
         self._wake()
 
@@ -447,7 +448,8 @@ class Engine:
             interval = int(self.plan.interval_s * SECOND)
             self._next_cut += interval * (1 + (now - self._next_cut) // interval)
         if now >= self._next_sample:
-            self._sample(now)
+            if self._dispatch.stage is not Stage.PREFLIGHT:
+                self._sample(now)
             self._next_sample = now + SECOND
         self._recorder.flush_large()
         self._next_tick = min(self._next_cut, self._next_sample, now + HEARTBEAT_NS)

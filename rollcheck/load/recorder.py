@@ -302,7 +302,7 @@ class LoadRecorder:
             if book.detailed:
                 book.failures.append(attempt.ended_ns - attempt.sent_ns)
         if book.detailed:
-            book.kinds[f"{attempt.phase}/{attempt.outcome}{f' {attempt.status}' if attempt.status else ''}"] += 1
+            book.kinds[attempt.kind] += 1
         self.by_outcome[f"{attempt.phase}/{attempt.outcome}"] += 1
         self.last_failures.append(attempt)
         if self._room > 0:

@@ -38,7 +38,7 @@ class Sprint:
 
     def __init__(self, reactor: Reactor, clock: Clock, *, possible: bool) -> None:
         self._reactor, self._clock = reactor, clock
-        self.possible = possible and not reactor.tls
+        self.possible = possible
 
     def handle(self, events: Ready) -> None:
         """The long way, through the reactor."""

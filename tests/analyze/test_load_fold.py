@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollcheck.analyze.hdr import value_at
-from rollcheck.analyze.load import KEPT, LoadFold, failure_name, summarise
+from rollcheck.analyze.load import KEPT, LoadFold, summarise
 from rollcheck.errors import DocumentError
 from rollcheck.facts.actions import Note
 from rollcheck.facts.attempts import Lane, Outcome, Phase, Stage
@@ -113,7 +113,7 @@ class TestCodes:
         ],
     )
     def test_failures_are_named_by_phase_outcome_and_the_status_of_a_whole_answer(self, phase, outcome, status, name):
-        assert failure_name(failure(0, phase, outcome, status=status)) == name
+        assert failure(0, phase, outcome, status=status).kind == name
 
 
 class TestErrors:

@@ -341,3 +341,22 @@ def test_a_name_that_does_not_resolve_does_not_spin(server, monkeypatch):
         (Phase.RESOLVE, Outcome.NOT_RESOLVED)
     }
     assert bench.failed < 20
+
+
+def test_a_warm_up_of_many_connections_is_no_rush(server):
+    lanes = (LanePlan(lane="reused", share=1, connections=600),)
+    bench = Bench(server.url, calls=1, warmup=True, lanes=lanes, timeout_s=5.0).run()
+    early = [interval for interval in bench.of(Interval) if interval.stage is Stage.PREFLIGHT]
+
+    assert bench.engine.aborted == ""
+    assert sum(interval.ok for interval in early) == 600
+
+
+def test_a_failure_is_named_alike_in_its_line_and_in_the_counts(server):
+    server.script = lambda peer: (peer.request(), peer.send(OK[:-1]))
+    bench = Bench(server.url, calls=5).run()
+    counted = Counter()
+    for interval in bench.proper:
+        counted.update(interval.failures)
+
+    assert counted == Counter(attempt.kind for attempt in bench.of(Attempt)) == {"body/truncated_body": 5}
