@@ -165,8 +165,8 @@ class Conductor:
         if action.status is None:
             self._fatal(
                 "rollout",
-                f"it is not known whether the restart began: {action.message}, and the Deployment did not come to "
-                "carry its stamp; look at it with `kubectl rollout status` before you run this again",
+                f"it is not known whether the restart began: {action.message}, and the Deployment does not carry its "
+                "stamp so far; look at it with `kubectl rollout status` before you run this again",
             )
             return False
         if action.message:

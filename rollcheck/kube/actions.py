@@ -54,7 +54,7 @@ async def restart(api: Api, workload: WorkloadSeen, sink: Callable[[Action], Non
     ended = time.monotonic_ns()
     try:
         if status is None and await _is_stamped(api, path, stamp):
-            status, words = 200, f"{words}; the Deployment carries its stamp, so it was"
+            status, words = 200, f"{words}; the Deployment carries its stamp, so it was taken"
     finally:
         action = Action(
             kind="restart",
@@ -76,7 +76,7 @@ async def _send(api: Api, path: str, stamp: str) -> tuple[int | None, str]:
         if isinstance(e, ClusterRefused) and e.status < 500:
             raise
         # of a 5xx as of silence: etcd may have the change although the answer got lost
-        return None, f"no answer came that says whether it was taken ({e.words if isinstance(e, NoAnswer) else e})"
+        return None, f"the API server gave no clear answer ({e.words if isinstance(e, NoAnswer) else e})"
     return status, ""
 
 

@@ -130,4 +130,4 @@ def test_a_stamp_that_is_there_after_all_says_that_it_began() -> None:
 
     action, _ = restart({}, raw=raw, patched=patched, now=stamp)
     assert action.succeeded
-    assert action.message.endswith("the Deployment carries its stamp, so it was")
+    assert action.message.endswith("the Deployment carries its stamp, so it was taken")

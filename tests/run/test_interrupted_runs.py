@@ -97,4 +97,4 @@ def test_a_signal_while_nobody_knows_whether_the_restart_began_is_recorded_as_th
 
     assert run.finished.interrupted == "SIGINT"
     assert run.action.status is None
-    assert "no answer came that says whether it was taken" in run.action.message
+    assert "the API server gave no clear answer" in run.action.message

@@ -94,7 +94,7 @@ class TestNoAnswerToTheRestart:
 
         assert run.action.succeeded
         assert "the Deployment carries its stamp" in run.action.message
-        assert any("no answer came" in note for note in run.notes)
+        assert any("gave no clear answer" in note for note in run.notes)
         assert run.analysis.verdict is Verdict.GRACEFUL, run.reasons
 
     def test_an_api_server_that_comes_back_later_is_waited_for(self, stand):
