@@ -79,14 +79,14 @@ def _local_limits(local: int) -> str:
 
 
 def behind_share(summary: LoadSummary) -> float:
-    """The share of the arrivals that left 1 ms or more after their time, whoever's doing that was.
+    """The share of the requests that waited 1 ms or more for a free connection.
 
-    Lag and wait are known apart, not per arrival: one that was late by both counts twice, so this is an upper bound.
+    That is when fortio's sleep before a call is negative: the call before it took too long. A timer of ours that came
+    late is not in it, there as here.
     """
     if not summary.open_loop or not summary.sent:
         return 0.0
-    late = count_from(summary.lag, LATE_US) + count_from(summary.wait, LATE_US)
-    return min(1.0, late / summary.sent)
+    return min(1.0, count_from(summary.wait, LATE_US) / summary.sent)
 
 
 def find_slowness(summary: LoadSummary, local: int) -> str:
@@ -96,8 +96,7 @@ def find_slowness(summary: LoadSummary, local: int) -> str:
         return ""
     dropped = sum(e.count for e in summary.errors if e.name.endswith("/dropped")) - local
     left_out = max(0, dropped) + summary.generator.skipped
-    waited = count_from(summary.wait, LATE_US) / summary.sent if summary.sent else 0.0
-    overdue = summary.rate < wanted * (1 - RATE_MISSED) and waited > LATE_SHARE_LIMIT
+    overdue = summary.rate < wanted * (1 - RATE_MISSED) and behind_share(summary) > LATE_SHARE_LIMIT
     if not overdue and left_out <= summary.scheduled * SHORTFALL_LIMIT:
         return ""
     connections = sum(lane.connections for lane in summary.header.lanes)

@@ -105,7 +105,7 @@ class LoadSummary:
         damaged: whether its document was cut short.
         faults: why the generator's own figures are not to be trusted, one sentence each.
         target_slow: that the asked rate was not reached though the generator held it, in one sentence, or empty.
-        behind: share of the arrivals that left 1 ms or more after their time (fortio's "falling behind"), 0 to 1.
+        behind: share of the requests that waited 1 ms or more for a connection (fortio's "falling behind"), 0 to 1.
         notes: what else the load could not do or see.
     """
 

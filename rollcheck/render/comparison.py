@@ -9,7 +9,7 @@ from typing import Any, Final
 from rollcheck.analyze.compare import METHOD, Comparison, Difference
 from rollcheck.analyze.results import Result
 from rollcheck.render.loadtext import span
-from rollcheck.render.text import clean, count, pad, shorten, well_formed, wrap
+from rollcheck.render.text import clean, count, pad, sentence, shorten, well_formed, wrap
 
 SCHEMA: Final = "rollcheck.compare/1"
 _LABEL, _CELL = 10, 12
@@ -25,7 +25,8 @@ def comparison_text(comparison: Comparison, *, width: int = 80, colour: bool = F
         lines.append(_toned(f"{row}  {_words(difference)}".rstrip(), difference, colour=colour))
     lines.append("")
     lines += wrap(verdict(comparison), width)
-    lines += wrap(f"{comparison.unjudged}." if comparison.unjudged else f"How: {METHOD}.", width)
+    how = f"{sentence(comparison.unjudged)}." if comparison.unjudged else f"How: {METHOD}."
+    lines += wrap(how, width)
     for warning in comparison.warnings:
         lines += wrap(clean(warning), width, first="Note: ", rest="  ")
     return "\n".join(line.rstrip() for line in lines) + "\n"
