@@ -29,17 +29,17 @@ Ending = tuple[Phase, Outcome]
 
 
 class Load:
-    """One load, and what its engine recorded.
+    """One load, and what its engine recorded; `make` makes another engine of the plan and the sink.
 
     Attributes:
         attempts: all that did not end OK, without probes.
         seconds: how long it took.
     """
 
-    def __init__(self, url: str, arrivals: int, **plan) -> None:
+    def __init__(self, url: str, arrivals: int, *, make=Engine, **plan) -> None:
         self.facts = []
         options = {"target": parse_target(url), "qps": 500, "timeout_s": 10, "verify_tls": False, "lanes": BOTH} | plan
-        self._engine = Engine(LoadPlan(calls=arrivals, **options), self.facts.append)
+        self.engine = make(LoadPlan(calls=arrivals, **options), self.facts.append)
         self._arrivals = arrivals
         self.seconds = 0.0
 
@@ -47,20 +47,21 @@ class Load:
         """To its end; then check the accounts."""
         began = trio.current_time()
         with trio.fail_after(15):
-            await self._engine.run()
+            await self.engine.run()
         self.seconds = trio.current_time() - began
-        self._check_accounts()
+        assert self.scheduled == self._arrivals
+        self.check_accounts()
 
     @property
     def scheduled(self) -> int:
-        return sum(self._engine.scheduled.values())
+        return sum(self.engine.scheduled.values())
 
     @property
     def attempts(self) -> list[Attempt]:
         return [fact for fact in self.of(Attempt) if fact.lane is not Lane.PROBE]
 
-    def _check_accounts(self) -> None:
-        assert self.scheduled == self._arrivals
+    def check_accounts(self) -> None:
+        """Scheduled = ok + failed + not sent; every failure has its line, and its instants are in order."""
         assert self.scheduled == self.count("ok") + self.count("failed") + self.count("not_sent")
         assert len(self.attempts) == self.count("failed") + self.count("not_sent")
         assert sum(attempt.sent_ns is None for attempt in self.attempts) == self.count("not_sent")
@@ -105,6 +106,21 @@ def cut_at_every_byte(answer: bytes, *, reset: bool) -> Script:
             peer.reset()
 
     return script
+
+
+def expected_ending(
+    answer: bytes, at: int, *, until_close: bool = False, reset: bool
+) -> tuple[Phase, Outcome, int] | None:
+    """The ending of an attempt whose answer was cut there, and the bytes that came; None for OK."""
+    head = answer.index(b"\r\n\r\n", answer.index(b"HTTP/1.1 200")) + 4
+    phase = Phase.BODY if at >= head else Phase.AWAIT
+    if until_close and phase is Phase.BODY:
+        return (phase, Outcome.RESET, at) if reset else None
+    if at == len(answer):
+        return None
+    if reset:
+        return phase, Outcome.RESET, at
+    return phase, Outcome.TRUNCATED_BODY if at else Outcome.CLOSED_BEFORE_RESPONSE, at
 
 
 def drip(answer: bytes, every_s: float = 0.01) -> Script:

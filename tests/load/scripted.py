@@ -35,6 +35,18 @@ class Peer:
         head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
         return head
 
+    def body(self, head: bytes) -> bytes:
+        """The body that belongs to that head, by its Content-Length."""
+        _, _, length = head.lower().partition(b"content-length:")
+        wanted = int(length.split()[0]) if length else 0
+        while len(self._buffer) < wanted:
+            data = self.sock.recv(65536)
+            if not data:
+                break
+            self._buffer += data
+        body, self._buffer = self._buffer[:wanted], self._buffer[wanted:]
+        return body
+
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
 

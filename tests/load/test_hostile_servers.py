@@ -17,6 +17,7 @@ from hostile import (
     Run,
     cut_at_every_byte,
     drip,
+    expected_ending,
     say,
     without_end,
 )
@@ -35,10 +36,6 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n" + OK
 WHOLE_ANSWERS = {"length": OK, "chunks": CHUNKED, "until close": UNTIL_CLOSE, "100 first": INTERIM}
 
 
-def head_length(answer: bytes) -> int:
-    return answer.index(b"\r\n\r\n", answer.index(b"HTTP/1.1 200")) + 4
-
-
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
 @pytest.mark.parametrize("name", WHOLE_ANSWERS)
 def test_a_server_that_goes_away_at_any_byte_of_its_answer(server, name, reset):
@@ -48,19 +45,7 @@ def test_a_server_that_goes_away_at_any_byte_of_its_answer(server, name, reset):
 
     endings = {attempt.seq: (attempt.phase, attempt.outcome, attempt.bytes_received) for attempt in run.attempts}
     for seq in range(len(answer) + 1):
-        assert endings.get(seq) == expected(answer, seq, until_close=name == "until close", reset=reset), seq
-
-
-def expected(answer: bytes, at: int, *, until_close: bool, reset: bool):
-    """The ending of an attempt whose answer was cut there; None for OK."""
-    phase = BODY if at >= head_length(answer) else AWAIT
-    if until_close and phase is BODY:
-        return (BODY, Outcome.RESET, at) if reset else None
-    if at == len(answer):
-        return None
-    if reset:
-        return phase, Outcome.RESET, at
-    return phase, Outcome.TRUNCATED_BODY if at else Outcome.CLOSED_BEFORE_RESPONSE, at
+        assert endings.get(seq) == expected_ending(answer, seq, until_close=name == "until close", reset=reset), seq
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
@@ -81,7 +66,7 @@ def test_a_server_that_goes_away_at_any_byte_of_its_second_answer_on_a_connectio
     run = Run(server.url, 2 * len(OK), lanes=ONE_KEPT, qps=500)
 
     assert {(a.phase, a.outcome, a.bytes_received) for a in run.attempts} == {
-        expected(OK, at, until_close=False, reset=reset) for at in range(len(OK))
+        expected_ending(OK, at, reset=reset) for at in range(len(OK))
     }
     assert Counter(attempt.bytes_received for attempt in run.attempts) == served
     assert {attempt.requests_before for attempt in run.attempts} == {1}
