@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Outcome, Phase, Stage
 from rollcheck.facts.clock import Instant
 from rollcheck.facts.connections import ClosedBy
 from rollcheck.facts.connections import Connection as ConnectionFact
-from rollcheck.load.lanes import Arrival
+from rollcheck.load.lanes import FOR_EVER, Arrival
 from rollcheck.load.transport import format_address
 
 if TYPE_CHECKING:
@@ -77,10 +77,13 @@ class Connection:
         self, lane: LaneState, arrival: Arrival, sock: socket.socket, address: Sequence[object], now: Instant
     ) -> None:
         self.lane = lane
-        self.use_socket(sock)
+        self.sock: socket.socket | ssl.SSLSocket = sock
+        self.fd = sock.fileno()
+        self.recv: Callable[[int], bytes] = sock.recv
+        self.send: Callable[[bytes | memoryview], int] = sock.send
         self.address = address
         self.slot = lane.take_slot()
-        self.cap = lane.draw_cap()
+        self.cap = lane.draw_cap() if lane.caps else FOR_EVER
         self.retire_at = now + lane.max_age_ns
         self.state = CONNECTING
         self.events = 0
@@ -93,13 +96,11 @@ class Connection:
         self.seq, self.stage, self.intended, self.released = arrival
         self.sent = now
 
-    def use_socket(self, sock: socket.socket | ssl.SSLSocket) -> None:
-        """Talk through `sock` from now on."""
+    def use_tls(self, sock: ssl.SSLSocket) -> None:
+        """Talk through `sock` from now on, which has taken over the descriptor."""
         self.sock = sock
-        self.fd = sock.fileno()
         # Of an SSLSocket, recv and send only look at flags and call these.
-        self.recv = sock.read if isinstance(sock, ssl.SSLSocket) else sock.recv
-        self.send = sock.write if isinstance(sock, ssl.SSLSocket) else sock.send
+        self.recv, self.send = sock.read, sock.write
 
     def mark_connected(self, number: int, now: Instant) -> None:
         """The connection stands."""

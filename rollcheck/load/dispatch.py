@@ -67,9 +67,9 @@ class Dispatch:
         self._pause_until: Instant = 0
         self._running = False
         # One lane, and no probe among its connections: then nothing needs to be asked of each.
-        self._may_sprint = (
-            sprint.possible and len(lanes) == 1 and not plan.probe and not lanes[0].fresh and plan.catch_up
-        )
+        alone = sprint.possible and len(lanes) == 1 and not plan.probe
+        self._all_fresh = alone and lanes[0].fresh and not plan.pod_header
+        self._may_sprint = alone and not lanes[0].fresh and plan.catch_up
 
     def enter(self, stage: Stage, now: Instant) -> None:
         """Arrivals that are due from now on belong to `stage`."""
@@ -127,6 +127,8 @@ class Dispatch:
         arrivals = self._arrivals
         if not self._running:
             self._sprint.handle(events)
+        elif self._all_fresh:
+            self._sprint.drain_fresh(events, self._lanes[0])
         elif not self._plan.closed_loop:
             self._sprint.drain(events)
         elif (

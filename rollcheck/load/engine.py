@@ -161,7 +161,7 @@ class Engine:
             unix_socket=plan.target.unix_socket,
         )
         plain = not (plan.access_log or plan.fill_uuid or plan.reuse or plan.reconnect_every_s)
-        self._sprint = Sprint(self._reactor, self._clock, possible=plain and plan.keep_alive)
+        self._sprint = Sprint(self._reactor, self._clock, possible=plain)
         self._health = HealthMeter(now, worker=worker)
         self._dispatch = Dispatch(
             plan,
@@ -452,6 +452,8 @@ class Engine:
                 self._sample(now)
             self._next_sample = now + SECOND
         self._recorder.flush_large()
+        for lane in self._lanes:
+            lane.fold_slots()
         self._next_tick = min(self._next_cut, self._next_sample, now + HEARTBEAT_NS)
 
     def _sample(self, now: Instant) -> None:

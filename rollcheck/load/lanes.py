@@ -6,16 +6,17 @@ longest: that way all its connections stay in use, and with them the pods that t
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter, deque
 from collections.abc import Sequence
 from heapq import heappop, heappush
+from operator import mul
 from random import Random
 from typing import TYPE_CHECKING
 
 from rollcheck.facts.attempts import Lane, Stage
 from rollcheck.facts.clock import SECOND, Instant
-from rollcheck.facts.wiretotals import SlotTotals
-from rollcheck.load.recorder import RunningMoments
+from rollcheck.facts.wiretotals import Moments, SlotTotals
 from rollcheck.load.transport import format_address
 
 if TYPE_CHECKING:
@@ -29,18 +30,37 @@ Arrival = tuple[int, Stage, Instant, Instant]
 FRESH_LIMIT = 1000
 """Connections of a lane at once, unless its plan says otherwise."""
 
-_FOR_EVER = 2**60
+FOR_EVER = 2**60
+FOLD_AT = 1024
 
 
 class Slot:
-    """One place for a connection, and what went through it."""
+    """One place for a connection, and what went through it.
 
-    __slots__ = ("addresses", "connect", "sockets")
+    Attributes:
+        sockets: opened here.
+        connects: nanoseconds that connecting took, those since the last `fold`.
+        addresses: connections by where they led.
+    """
+
+    __slots__ = ("_connect", "addresses", "connects", "sockets")
 
     def __init__(self) -> None:
         self.sockets = 0
-        self.connect = RunningMoments()
+        self.connects: array[int] = array("q")
+        self._connect = Moments()
         self.addresses: Counter[Sequence[object]] = Counter()
+
+    def fold(self) -> Moments:
+        """Sum up the connect times; gives back the sums of all so far."""
+        values = self.connects
+        if values:
+            squares = sum(map(mul, values, values))
+            self._connect += Moments(
+                count=len(values), sum=sum(values), squares=squares, low=min(values), high=max(values)
+            )
+            del values[:]
+        return self._connect
 
 
 class LaneState:
@@ -56,15 +76,16 @@ class LaneState:
         waiting: released arrivals without a connection, oldest first.
         idle: connections that were idle when they were put there, the longest first.
         scheduled: arrivals released so far.
+        caps: least and greatest number of requests a connection may carry, None for no cap.
         max_age_ns: a connection older than that is replaced when it is free.
         slots: what each place for a connection has seen; only filled for whoever asks for `SlotTotals`.
     """
 
     __slots__ = (
-        "_caps",
         "_free",
         "_random",
         "book",
+        "caps",
         "closed_loop",
         "fills",
         "fresh",
@@ -105,8 +126,8 @@ class LaneState:
         self.slots: list[Slot] = []
         self._free: list[int] = []
         self.closed_loop = plan is not None and plan.closed_loop
-        self._caps = plan.reuse if plan is not None else None
-        self.max_age_ns = int(plan.reconnect_every_s * SECOND) if plan and plan.reconnect_every_s else _FOR_EVER
+        self.caps = plan.reuse if plan is not None else None
+        self.max_age_ns = int(plan.reconnect_every_s * SECOND) if plan and plan.reconnect_every_s else FOR_EVER
         self._random = Random((plan.seed if plan else 0) * 1000 + worker)
 
     def put_idle(self, connection: Connection) -> None:
@@ -128,7 +149,7 @@ class LaneState:
 
     def draw_cap(self) -> int:
         """How many requests the next connection may carry."""
-        return self._random.randint(*self._caps) if self._caps else _FOR_EVER
+        return self._random.randint(*self.caps) if self.caps else FOR_EVER
 
     # Places
 
@@ -143,6 +164,12 @@ class LaneState:
         """The place is free again."""
         heappush(self._free, slot)
 
+    def fold_slots(self) -> None:
+        """Keep what the places remember within bounds."""
+        for slot in self.slots:
+            if len(slot.connects) > FOLD_AT:
+                slot.fold()
+
     def slot_totals(self) -> list[SlotTotals]:
         """What every place has seen."""
         return [
@@ -151,7 +178,7 @@ class LaneState:
                 lane=self.name,
                 slot=number,
                 sockets=slot.sockets,
-                connect_ns=slot.connect.moments(),
+                connect_ns=slot.fold(),
                 addresses={format_address(address): n for address, n in slot.addresses.items()},
             )
             for number, slot in enumerate(self.slots)

@@ -62,7 +62,7 @@ UUID_MARK = b"00000000-0000-4000-8000-000000000000"
 _IN = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)
 _OUT = getattr(select, "EPOLLOUT", 4)
 _RESET = getattr(select, "EPOLLHUP", 16) | getattr(select, "EPOLLERR", 8)
-_GONE = getattr(select, "EPOLLRDHUP", 0x2000) | _RESET
+GONE = getattr(select, "EPOLLRDHUP", 0x2000) | _RESET
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
 _LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -118,7 +118,7 @@ class Reactor:
     def open(self, lane: LaneState, arrival: Arrival, address: Address) -> tuple[Cause, str] | None:
         """Begin an attempt on a new connection; gives back why not when it never came to be one."""
         try:
-            sock = open_socket(address)
+            sock = open_socket(address, light=not self.tls)
         except OSError as e:
             return read_cause(e)
         now = self._clock()
@@ -141,7 +141,7 @@ class Reactor:
 
         On loopback it nearly always does: that saves three system calls and a turn of the loop a connection.
         """
-        request = self.request_of(connection)
+        request = self.request_of(connection) if self._fill_uuid else connection.lane.request
         try:
             sent = connection.send(request)
         except _LATER:
@@ -161,7 +161,7 @@ class Reactor:
         if lane.book.detailed:
             lane.book.connects.append(now - connection.sent)
             slot = lane.slots[connection.slot]
-            slot.connect.add(now - connection.sent)
+            slot.connects.append(now - connection.sent)
             slot.addresses[connection.address] += 1
 
     def send(self, connection: Connection, arrival: Arrival) -> None:
@@ -260,7 +260,7 @@ class Reactor:
         connection.state = TLS
         send_at_once(connection.sock)
         try:
-            connection.use_socket(
+            connection.use_tls(
                 self._tls.wrap_socket(
                     connection.sock, server_hostname=self._target.server_name, do_handshake_on_connect=False
                 )
@@ -292,7 +292,7 @@ class Reactor:
             # Some servers say 408 and close; whatever came, the connection is of no more use.
             connection.recv(CHUNK)
         except _LATER:
-            if not events & _GONE:
+            if not events & GONE:
                 return  # a TLS session ticket, or half a record
         except OSError:
             reset = True
@@ -387,12 +387,12 @@ class Reactor:
         connection.received = connection.first_byte = 0
         surplus = surplus or (self._tls is not None and connection.sock.pending() > 0)  # type: ignore[union-attr]
         if lane.fresh:
-            self._linger(connection, now, gone=bool(events & _GONE))
+            self.linger(connection, now, gone=bool(events & GONE))
         elif not answer.keep_alive:
             self._close(connection, ClosedBy.PEER_ANNOUNCED)
         elif surplus or connection.state == SENDING:
             self._close(connection, ClosedBy.US_FAILED)
-        elif events & _GONE:
+        elif events & GONE:
             # Answer and end came together; it was idle for no time at all.
             self._close(connection, ClosedBy.PEER_IDLE, reset=bool(events & _RESET))
         elif connection.requests >= connection.cap or now >= connection.retire_at:
@@ -401,7 +401,8 @@ class Reactor:
             connection.state = IDLE
             lane.put_idle(connection)
 
-    def _linger(self, connection: Connection, now: Instant, *, gone: bool) -> None:
+    def linger(self, connection: Connection, now: Instant, *, gone: bool) -> None:
+        """A connection that carries one request has been answered; the peer closes first, if it will."""
         if gone:
             self._close(connection)
             return
@@ -416,7 +417,7 @@ class Reactor:
         elif not connection.received:
             self._fail(connection, Fault.EOF, "")
         elif (answer := self._intake.receive_eof(connection)) is not None:
-            self._finish(connection, answer, events & ~_GONE)
+            self._finish(connection, answer, events & ~GONE)
         else:
             self._fail(connection, Fault.CUT, "")
 

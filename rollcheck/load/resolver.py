@@ -46,8 +46,8 @@ class Ring:
 
     def take(self) -> Address | None:
         """The next in turn; None when there is none."""
-        if not self._next:
-            return None
+        if len(self._next) < 2:
+            return self._next[0] if self._next else None
         self._turn += 1
         self._next.rotate(-1)
         return self._next[-1]

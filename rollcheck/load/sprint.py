@@ -17,7 +17,7 @@ from rollcheck.load.connection import AWAITING, IDLE, Connection
 from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import Arrival, LaneState
 from rollcheck.load.poller import Ready
-from rollcheck.load.reactor import FIRST_CHUNK, Reactor
+from rollcheck.load.reactor import FIRST_CHUNK, GONE, Reactor
 from rollcheck.load.timer import Clock
 
 _READABLE = getattr(select, "EPOLLIN", 1)
@@ -86,6 +86,38 @@ class Sprint:
             connection.lane.idle.append(connection)
             done += 1
         reactor.busy -= done
+
+    def drain_fresh(self, events: Ready, lane: LaneState) -> None:
+        """Handle readiness where the only lane's connections carry one request each."""
+        reactor, clock, table = self._reactor, self._clock, self._reactor.table
+        book = lane.book
+        known, closed_loop = book.known, lane.closed_loop
+        for fd, event in events:
+            try:
+                connection = table[fd]
+            except KeyError:
+                continue
+            if connection.state != AWAITING or not event & _READABLE:
+                reactor.handle(fd, event)
+                continue
+            try:
+                data = connection.recv(FIRST_CHUNK)
+            except OSError as e:
+                reactor.on_recv_error(connection, e, event)
+                continue
+            answer = known.get(data)
+            if answer is None:
+                reactor.take_data(connection, data, event)
+                continue
+            now = clock()
+            book.services.append(now - connection.sent)
+            if not closed_loop:
+                book.responses.append(now - connection.intended)
+            answer.hits += 1
+            connection.requests = 1
+            connection.ended = now
+            reactor.busy -= 1
+            reactor.linger(connection, now, gone=bool(event & GONE))
 
     def drain_closed(self, events: Ready, lane: LaneState, seq: int, step: int) -> int:
         """Handle readiness in a closed loop of one lane: who is answered sends again at once.
