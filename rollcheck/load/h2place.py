@@ -59,7 +59,7 @@ class Place:
         if line is None or not exchange.connected:
             return
         took = exchange.connected - exchange.sent
-        slot.connect.add(took)
+        slot.connects.append(took)
         slot.addresses[line.address[1]] += 1
         if self.lane.book.detailed:
             self.lane.book.connects.append(took)
