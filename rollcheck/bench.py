@@ -7,6 +7,7 @@ load in good order, and there is a summary of what there was.
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import secrets
@@ -14,10 +15,9 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 import trio
 
@@ -28,7 +28,7 @@ from rollcheck.facts.clock import ClockAnchor, Instant
 from rollcheck.facts.header import Header
 from rollcheck.facts.wiretotals import AccessLine
 from rollcheck.load.plan import LoadPlan
-from rollcheck.load.workers import Speech, Workers, share_of, start_workers
+from rollcheck.load.workers import FAST, Speech, Workers, share_of, start_workers
 from rollcheck.render.loadlines import access_line, failure_line
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ SPARE_FILES = 64
 """Descriptors that a worker needs besides its connections, with room to spare."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchPlan:
+class BenchPlan(NamedTuple):
     """What the person asked for.
 
     Attributes:
@@ -64,19 +63,18 @@ class BenchPlan:
     """
 
     load: LoadPlan
-    workers: int = 1
-    options: dict[str, str] = field(default_factory=dict)
+    workers: int
+    options: dict[str, str]
     out: Path | None = None
     failures: Path | None = None
     access_log: Path | None = None
     access_format: str = "json"
     hlogs: tuple[Path, ...] = ()
-    speech: Speech = field(default_factory=Speech)
+    speech: Speech = FAST
     yield_cpu: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Benched:
+class Benched(NamedTuple):
     """A load that came to its end, or to an early one.
 
     Attributes:
@@ -119,6 +117,7 @@ def execute(plan: BenchPlan, watcher: Watcher) -> Benched:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             workers = start_workers(plan.load, plan.workers, plan.speech)
+            gc.enable()  # whoever was in a hurry to get here may have switched it off
             if plan.yield_cpu and hasattr(os, "nice"):
                 os.nice(10)
             return run.follow(workers)

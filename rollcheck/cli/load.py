@@ -6,6 +6,7 @@ go to stdout (to stderr when the JSON goes to stdout), progress and diagnostics 
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,13 +39,18 @@ def command(arguments: Sequence[str]) -> int:
     if values.help:
         print(help_text())
         return DONE
-    from rollcheck.cli.loadplan import plan_load
+    # What is imported stays: to look through it for garbage, again and again, would take a twentieth of the start.
+    gc.disable()
+    try:
+        from rollcheck.cli.loadplan import plan_load
 
-    asked = plan_load(values)
-    thresholds = _thresholds(values)
-    _check(values)
-    plan = _bench_plan(values, asked)
-    return _run(values, asked, plan, thresholds)
+        asked = plan_load(values)
+        thresholds = _thresholds(values)
+        _check(values)
+        plan = _bench_plan(values, asked)
+        return _run(values, asked, plan, thresholds)
+    finally:
+        gc.enable()
 
 
 def _thresholds(values: Values) -> list[Threshold]:

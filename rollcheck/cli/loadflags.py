@@ -7,8 +7,8 @@ sentence on what there is instead (`ELSEWHERE`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Kind(StrEnum):
@@ -23,8 +23,7 @@ class Kind(StrEnum):
     """Text; the flag may be given again, for more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(NamedTuple):
     """One flag.
 
     Attributes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import NamedTuple
 
 from rollcheck.cli.durations import parse_duration
 from rollcheck.cli.loadflags import ACCEPTED, FLAGS
@@ -27,8 +28,7 @@ KEEP = 100_000
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(NamedTuple):
     """What a command line asks for.
 
     Attributes:

@@ -6,13 +6,13 @@ group: who stops it is its parent, and when that is gone it ends by itself.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import trio
 
@@ -37,8 +37,7 @@ BACKLOG = 200_000
 RECEIVE = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Speech:
+class Speech(NamedTuple):
     """What the fast engine does not speak; with any of it the load goes through httpx."""
 
     http2: bool = False
@@ -49,8 +48,7 @@ FAST = Speech()
 """All that the fast engine speaks: HTTP/1.1 and 1.0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One worker's part."""
 
     plan: LoadPlan
@@ -62,6 +60,8 @@ class Job:
 def be_worker(job: Job, sock: socket.socket) -> NoReturn:
     """The whole life of a forked process; nothing of the parent's runs in it."""
     code = 70
+    gc.freeze()  # what the parent had imported stays
+    gc.enable()
     try:
         trio.run(_work, job, sock)
         code = 0

@@ -15,7 +15,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import trio
@@ -28,7 +28,7 @@ from rollcheck.load.frames import Began, Begin, Ended, Failed, FrameReader, Read
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.worker import FAST, RECEIVE, Job, Speech, be_worker
 
-__all__ = ["Speech", "Workers", "plan_workers", "share_of", "start_workers"]
+__all__ = ["FAST", "Speech", "Workers", "plan_workers", "share_of", "start_workers"]
 
 LEAD_NS = 5 * MILLISECOND
 """From the parent's word to the first arrival, where several workers begin together."""
@@ -81,16 +81,15 @@ def plan_workers(plan: LoadPlan, wanted: int = 0) -> int:
     return min(count, connections or count)
 
 
-@dataclass(slots=True)
 class _Link:
     """The parent's end of one worker."""
 
-    worker: int
-    pid: int
-    sock: socket.socket
-    ready: bool = False
-    ended: Ended | None = None
-    reaped: bool = False
+    def __init__(self, worker: int, pid: int, sock: socket.socket) -> None:
+        self.worker = worker
+        self.pid = pid
+        self.sock = sock
+        self.ready = self.reaped = False
+        self.ended: Ended | None = None
 
     def order(self, message: Begin | Stop) -> None:
         """Hand down an order; one to a worker that is gone is lost."""
@@ -143,7 +142,6 @@ def _kill(link: _Link) -> None:
     link.sock.close()
 
 
-@dataclass
 class Workers:
     """The processes of one load, from fork to end.
 
@@ -155,15 +153,16 @@ class Workers:
         began_ns: T0, None while there is none.
     """
 
-    _links: list[_Link]
-    scheduled: dict[str, int] = field(default_factory=dict)
-    probes: int = 0
-    aborted: str = ""
-    lost: list[int] = field(default_factory=list)
-    began_ns: Instant | None = None
-    _failure: RollcheckError | None = None
-    _held: list[Any] = field(default_factory=list)
-    _sink: Callable[[Any], None] = lambda fact: None
+    def __init__(self, links: list[_Link]) -> None:
+        self.scheduled: dict[str, int] = {}
+        self.probes = 0
+        self.aborted = ""
+        self.lost: list[int] = []
+        self.began_ns: Instant | None = None
+        self._links = links
+        self._failure: RollcheckError | None = None
+        self._held: list[Any] = []
+        self._sink: Callable[[Any], None] = self._held.append
 
     @property
     def pids(self) -> list[int]:
