@@ -1,4 +1,4 @@
-"""Document → analysis → the files of a run's folder."""
+"""The analysis of a run → the files of its folder."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from rollcheck.analyze.analysis import analyse
 from rollcheck.analyze.model import Analysis
 from rollcheck.errors import DiskFull, DocumentError
-from rollcheck.facts.document import Document
 from rollcheck.render.result import render_result
 from rollcheck.render.terminal import fix_names, render_terminal
 
@@ -25,23 +23,16 @@ RENDERED = (RESULT, SUMMARY, TIMELINE_PNG, TIMELINE_SVG)
 SUMMARY_WIDTH = 80
 
 
-def write_report(document: Document, folder: Path) -> Analysis:
-    """Analyse a document and write its report into `folder`, which is made if need be.
+def write_report(analysis: Analysis, folder: Path) -> None:
+    """Write the report of a run into `folder`, which is made if need be.
 
-    The same document gives the same bytes in every file, so an old folder can be rendered again. Each file appears
+    The same analysis gives the same bytes in every file, so an old folder can be rendered again. Each file appears
     whole or not at all.
 
     Raises:
         DocumentError: the folder or a file in it cannot be written.
         DiskFull: there is no room for it.
     """
-    analysis = analyse(document)
-    write_rendered(analysis, folder)
-    return analysis
-
-
-def write_rendered(analysis: Analysis, folder: Path) -> None:
-    """Write the report of an analysis that is at hand; raises as `write_report`."""
     fixes = fix_names(analysis)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,9 +76,12 @@ def _replace(path: Path, data: bytes) -> None:
 
 def _unwritable(folder: Path, e: OSError) -> DocumentError:
     what = e.filename or folder
-    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+    if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DiskFull(
             f"the report in {folder} could not be written: {e.strerror}; what was recorded is safe, "
             f"free some space and run `rollcheck report {folder}`"
         )
-    return DocumentError(f"the report cannot be written: {what}: {e.strerror}; choose another folder with --out")
+    return DocumentError(
+        f"the report cannot be written: {what}: {e.strerror}; make {folder} writable, or run `rollcheck report` on a "
+        "copy of it"
+    )

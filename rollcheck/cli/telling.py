@@ -27,12 +27,12 @@ def tell(document: Document, folder: Path, output: str) -> tuple[Analysis, Rollc
         The analysis, and the first error that came of writing and printing.
     """
     from rollcheck.analyze.analysis import analyse
-    from rollcheck.report import write_rendered
+    from rollcheck.report import write_report
 
     analysis = analyse(document)
     failure: RollcheckError | None = None
     try:
-        write_rendered(analysis, folder)
+        write_report(analysis, folder)
     except RollcheckError as error:
         failure = error
     try:

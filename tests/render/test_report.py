@@ -8,6 +8,7 @@ from builders import Story
 from cards import immediate_exit, in_flight_and_broken
 
 from rollcheck import report
+from rollcheck.analyze.analysis import analyse
 from rollcheck.errors import DiskFull, DocumentError
 from rollcheck.facts.attempts import Lane
 from rollcheck.facts.codec import encode_line
@@ -29,11 +30,18 @@ def told(name):
     return STORIES[name]().document(seal=name != "short")
 
 
+def written(document, folder):
+    """The analysis of which the report is in the folder now."""
+    analysis = analyse(document)
+    report.write_report(analysis, folder)
+    return analysis
+
+
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory):
     """A report of the lost run, which no test changes."""
     folder = tmp_path_factory.mktemp("reported")
-    return folder, report.write_report(told("lost"), folder)
+    return folder, written(told("lost"), folder)
 
 
 def contents(folder):
@@ -42,14 +50,14 @@ def contents(folder):
 
 @pytest.mark.parametrize("name", STORIES)
 def test_a_report_has_every_file_it_names(tmp_path, name):
-    analysis = report.write_report(told(name), tmp_path / "new" / "folder")
+    analysis = written(told(name), tmp_path / "new" / "folder")
 
     assert {*report.RENDERED, *fix_names(analysis)} == set(contents(tmp_path / "new" / "folder"))
 
 
 def test_rendering_again_gives_the_same_bytes(tmp_path, reported):
     for _ in range(2):
-        report.write_report(told("lost"), tmp_path)
+        written(told("lost"), tmp_path)
 
     assert contents(tmp_path) == contents(reported[0])
 
@@ -58,7 +66,7 @@ def test_a_report_from_the_recorded_file_is_that_of_the_run(tmp_path, reported):
     document = told("lost")
     lines = [encode_line(fact) for fact in (document.header, *document.facts, document.seal)]
     (tmp_path / "facts.jsonl").write_bytes(b"".join(lines))
-    report.write_report(read_document(tmp_path), tmp_path / "later")
+    written(read_document(tmp_path), tmp_path / "later")
 
     assert contents(tmp_path / "later") == contents(reported[0])
 
@@ -88,7 +96,7 @@ def test_no_temporary_file_stays_behind(reported):
 
 def test_a_patch_of_an_earlier_rendering_does_not_stay_behind(tmp_path):
     (tmp_path / "fix-7.yaml").write_text("spec: {}\n")
-    report.write_rendered(in_flight_and_broken(), tmp_path)
+    report.write_report(in_flight_and_broken(), tmp_path)
 
     assert sorted(path.name for path in tmp_path.glob("fix-*")) == ["fix-1.yaml"]
 
@@ -96,15 +104,15 @@ def test_a_patch_of_an_earlier_rendering_does_not_stay_behind(tmp_path):
 def test_a_folder_that_is_a_file_is_one_sentence(tmp_path):
     (tmp_path / "taken").write_text("")
 
-    with pytest.raises(DocumentError, match="choose another folder with --out"):
-        report.write_rendered(immediate_exit(), tmp_path / "taken")
+    with pytest.raises(DocumentError, match=r"make .*taken writable"):
+        report.write_report(immediate_exit(), tmp_path / "taken")
 
 
 def test_a_file_that_cannot_be_replaced_is_named(tmp_path):
     (tmp_path / "result.json").mkdir()
 
     with pytest.raises(DocumentError, match=r"result\.json"):
-        report.write_rendered(immediate_exit(), tmp_path)
+        report.write_report(immediate_exit(), tmp_path)
 
 
 @needs_a_full_device
@@ -112,7 +120,7 @@ def test_a_full_disk_is_told_from_other_faults(tmp_path):
     (tmp_path / f".result.json.{os.getpid()}.tmp").symlink_to("/dev/full")
 
     with pytest.raises(DiskFull, match="free some space"):
-        report.write_rendered(immediate_exit(), tmp_path)
+        report.write_report(immediate_exit(), tmp_path)
 
 
 def test_matplotlib_is_not_imported_before_a_picture_is_drawn():
