@@ -22,7 +22,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 import h11
@@ -395,11 +395,26 @@ class _Transport(httpx.AsyncBaseTransport):
                 request.method,
                 url,
                 headers=request.headers.raw,
-                content=request.stream,
+                content=_Content(request.read()),
                 extensions=request.extensions,
             )
         )
         return httpx.Response(answer.status, headers=answer.headers, stream=_Body(answer), request=request)
+
+
+class _Content:
+    """The body of a request; no generator, for those complain when an attempt ends before they do."""
+
+    def __init__(self, data: bytes) -> None:
+        self._left = [data] if data else []
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 class _Body(httpx.AsyncByteStream):
