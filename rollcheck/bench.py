@@ -14,7 +14,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
@@ -32,6 +32,8 @@ from rollcheck.load.workers import FAST, Speech, Workers, share_of, start_worker
 from rollcheck.render.loadlines import access_line, failure_line
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from rollcheck.analyze.load import LoadFold
     from rollcheck.analyze.loadmodel import LoadSummary
     from rollcheck.facts.document import Fact
@@ -43,6 +45,9 @@ TICK_S = 0.25
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What ends a load early. Until the load can end in good order they wait; once one has come, those after its end are
 ignored, so that an impatient Ctrl-C does not cost the report."""
+STEP_BACK = 5
+"""How much nicer than the workers the process that folds is: a quarter of a core that it shares with one of them, so
+that its numpy does not make requests late, nor its report wait for ever on a machine that is busy with other things."""
 SPARE_FILES = 64
 """Descriptors that a worker needs besides its connections, with room to spare."""
 
@@ -115,17 +120,25 @@ def execute(plan: BenchPlan, watcher: Watcher) -> Benched:
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             for number in SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
+                # Not SIG_IGN: what is ignored does not wait either.
+                signal.signal(number, _pass_over)
             workers = start_workers(plan.load, plan.workers, plan.speech)
             gc.enable()  # whoever was in a hurry to get here may have switched it off
-            if plan.yield_cpu and hasattr(os, "nice"):
-                os.nice(10)
+            if plan.yield_cpu:
+                os.nice(STEP_BACK)
             return run.follow(workers)
         finally:
+            if plan.yield_cpu:
+                with suppress(PermissionError):  # not everyone may take it back
+                    os.nice(-STEP_BACK)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             if not run.interrupted:
                 for number, handler in before.items():
                     signal.signal(number, handler)
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """Take a signal without doing anything."""
 
 
 def _allow_files(plan: BenchPlan) -> None:

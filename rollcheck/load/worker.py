@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 import time
 import traceback
@@ -60,6 +61,8 @@ class Job(NamedTuple):
 def be_worker(job: Job, sock: socket.socket) -> NoReturn:
     """The whole life of a forked process; nothing of the parent's runs in it."""
     code = 70
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     gc.freeze()  # what the parent had imported stays
     gc.enable()
     try:

@@ -104,7 +104,8 @@ def start_workers(plan: LoadPlan, count: int, speech: Speech = FAST) -> Workers:
         UsageError: this machine has no room for another process.
     """
     links: list[_Link] = []
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Blocked, and so for good in the workers: a signal that comes meanwhile waits for the parent, and is not lost.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         for worker in range(count):
             links.append(_fork(Job(share_of(plan, worker, count), worker, count, speech), links))
@@ -113,8 +114,7 @@ def start_workers(plan: LoadPlan, count: int, speech: Speech = FAST) -> Workers:
             _kill(link)
         raise UsageError(f"cannot start {count} workers: {e.strerror}; give fewer with --workers") from e
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return Workers(links)
 
 
