@@ -28,7 +28,7 @@ def check_output(output: str) -> None:
 def grouped(command: Callable[..., None]) -> Callable[..., None]:
     """The command as typer can read it: each field of its dataclass parameters is an option of its own."""
     hints = get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters: list[Parameter] = []
     for parameter in signature(command).parameters.values():
         if parameter.name in groups:
@@ -43,7 +43,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         command(**values)
 
     # what typer reads, instead of the signature behind
-    del with_options.__wrapped__  # type: ignore[attr-defined]
+    del with_options.__wrapped__
     with_options.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_options
