@@ -45,7 +45,7 @@ class Trickster:
     def _draw(self) -> tuple[str, bytes, int]:
         with self._lock:
             # A stall lasts as long as the client waits: only early ones, so that they pass while the load goes on.
-            acts = WHOLE | LOST | (STALLS if self.acts.total() < 40 else {})
+            acts = WHOLE | LOST | (STALLS if self.acts.total() < 25 else {})
             [act] = self._dice.choices(list(acts), list(acts.values()))
             answer = self._dice.choice(ANSWERS)
             self.acts[act] += 1
@@ -86,7 +86,7 @@ def count_answers(load: Load) -> int:
     return load.count("ok") + sum(attempt.outcome in answered for attempt in load.of(Attempt))
 
 
-@pytest.mark.parametrize("seeds", [range(n, n + 4) for n in range(0, 20, 4)], ids=lambda seeds: f"from {seeds[0]}")
+@pytest.mark.parametrize("seeds", [range(10), range(10, 20)], ids=["first ten", "second ten"])
 def test_answers_that_were_sent_whole_are_counted_exactly(seeds, collector):
     loads = {}
 
@@ -100,7 +100,8 @@ def test_answers_that_were_sent_whole_are_counted_exactly(seeds, collector):
     for seed, server in servers.items():
         server.script = tricksters[seed]
         server.__enter__()
-        loads[seed] = Load(server.url, 150, lanes=LANES, qps=400, timeout_s=0.5)
+        # Late only where the server stalls: a machine that has other work must not make it late too.
+        loads[seed] = Load(server.url, 120, lanes=LANES, qps=50, timeout_s=3)
     trio.run(main)
     for server in servers.values():
         server.__exit__()

@@ -187,7 +187,7 @@ def test_a_second_answer_that_nobody_asked_for_is_never_taken_for_the_next(serve
 def test_an_answer_that_comes_later_without_being_asked_for_is_never_taken_for_the_next(server):
     bad = b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"
     server.script = lambda peer: (peer.request(), peer.send(OK), time.sleep(0.01), peer.send(bad), peer.wait_closed())
-    run = Run(server.url, 4, lanes=REUSED, qps=20)
+    run = Run(server.url, 4, lanes=REUSED, qps=5)
 
     assert run.attempts == []
     assert {fact.closed_by for fact in run.closed} <= {ClosedBy.PEER_IDLE, ClosedBy.US_END}
