@@ -132,9 +132,8 @@ def execute(plan: BenchPlan, watcher: Watcher) -> Benched:
                 with suppress(PermissionError):  # not everyone may take it back
                     os.nice(-STEP_BACK)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            if not run.interrupted:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_IGN if run.interrupted else handler)
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
