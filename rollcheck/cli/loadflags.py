@@ -77,6 +77,7 @@ FLAGS = (
     Flag("keepalive", B, "true", "", "Keep connections open; =false: one for each request.", CONNECTIONS),
     Flag("halfclose", B, "false", "", "Half close after each request; with -keepalive=false.", CONNECTIONS),
     Flag("connection-reuse", T, "", "MIN:MAX", "Requests per connection, at most; drawn anew for each.", CONNECTIONS),
+    Flag("lanes", T, "", "LANES", "Kinds of client instead of -c: reused=0.7:8,fresh=0.3:4.", CONNECTIONS),
     Flag("reconnect-every", D, "0", "DURATION", "Replace each connection so often; 0 never.", CONNECTIONS),
     Flag("http1.0", B, "false", "", "Speak HTTP/1.0.", CONNECTIONS),
     Flag("h2", B, "false", "", "Speak HTTP/2, much slower than HTTP/1.1.", CONNECTIONS),
@@ -178,7 +179,7 @@ OTHER_TOOLS = {
 OURS = frozenset(
     (
         *("stages", "arrivals", "seed", "workers", "reconnect-every", "expect-status", "expect-body", "dns"),
-        *("threshold", "report-interval", "out", "failures", "hlog", "hgrm"),
+        *("lanes", "threshold", "report-interval", "out", "failures", "hlog", "hgrm"),
         *("connections", "method", "header", "insecure"),
     )
 )

@@ -25,6 +25,7 @@ FORTIO_DNS = {"cached-rr": "cached", "rr": "round-robin", "first": "reresolve", 
 IP_TYPES = {"ip4": "ip4", "ip6": "ip6", "ip": "any", "any": "any"}
 LARGEST_PAYLOAD = 1 << 28
 KEEP = 100_000
+_LANE = re.compile(r"([a-z_-]+)=(\d+(?:\.\d*)?|\.\d+)(?::(\d+)(?::(.+))?)?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
@@ -56,13 +57,14 @@ def plan_load(values: Values) -> Asked:
     body = _body(values)
     qps, calls, duration = _amount(values)
     stages = _stages(values)
+    lanes = _lanes(values)
     load = LoadPlan(
         target=target,
         method=(values.text("X") or ("POST" if body or values.text("content-type") else "GET")).upper(),
         headers=_headers(values, headers, bool(body)),
         body=body,
         qps=0 if stages else qps,
-        lanes=(LanePlan(lane=Lane.REUSED, share=1, connections=_connections(values)),),
+        lanes=lanes,
         timeout_s=values.seconds("timeout"),
         expectation=_expectation(values),
         # With a file for them, every failure is wanted.
@@ -94,7 +96,7 @@ def plan_load(values: Values) -> Asked:
     _check_mtls(values)
     workers = values.whole("workers")
     if not workers and values.whole("gomaxprocs") > 0:
-        workers = min(values.whole("gomaxprocs"), _connections(values))
+        workers = min(values.whole("gomaxprocs"), *(lane.connections for lane in lanes))
     return Asked(load=load, options=_options(values, load), workers=workers, sentences=tuple(sentences))
 
 
@@ -184,10 +186,42 @@ def _arrivals(values: Values, *, timetable: bool) -> str:
     return "jitter" if values.on("jitter") else kind
 
 
-def _connections(values: Values) -> int:
+def _lanes(values: Values) -> tuple[LanePlan, ...]:
+    if values.text("lanes"):
+        if "c" in values.given:
+            raise UsageError("--lanes says how many connections each kind has: leave -c out")
+        return tuple(parse_lane(part) for part in values.text("lanes").split(","))
     if values.whole("c") < 1:
         raise UsageError(f"-c: {values.whole('c')} connections can carry nothing; give 1 or more")
-    return values.whole("c")
+    return (LanePlan(lane=Lane.REUSED, share=1, connections=values.whole("c")),)
+
+
+def parse_lane(text: str) -> LanePlan:
+    """One part of --lanes: `reused=0.7:8`, `fresh=0.2`, `idle_aged=0.1:4:6s`, `long=0.1:2:/slow`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = _LANE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"--lanes: {text.strip()!r} is no lane; write NAME=SHARE:CONNECTIONS, for example fresh=0.2:4")
+    name, share, connections, more = match.groups()
+    name = name.replace("-", "_")
+    if name not in (Lane.REUSED, Lane.FRESH, Lane.IDLE_AGED, Lane.LONG):
+        raise UsageError(f"--lanes: there is no lane {name!r}; choose reused, fresh, idle_aged or long")
+    if more and name not in (Lane.IDLE_AGED, Lane.LONG):
+        raise UsageError(f"--lanes: {more!r} means nothing to the lane {name}; leave it out")
+    if name == Lane.LONG and not (more or "").startswith("/"):
+        raise UsageError("--lanes: say what the long lane asks for, as in long=0.1:2:/slow")
+    if name == Lane.IDLE_AGED and not more:
+        raise UsageError("--lanes: say how long the idle_aged lane rests, as in idle_aged=0.1:4:6s")
+    return LanePlan(
+        lane=Lane(name),
+        share=float(share),
+        connections=int(connections or (0 if name == Lane.FRESH else 1)),
+        min_idle_s=parse_duration(more, "--lanes") if name == Lane.IDLE_AGED else 0,
+        path=more if name == Lane.LONG else "",
+    )
 
 
 def _expectation(values: Values) -> Expectation:
@@ -265,6 +299,7 @@ def _options(values: Values, load: LoadPlan) -> dict[str, str]:
         if flag.group != ACCEPTED and not flag.secret:
             said = ", ".join(values.all(flag.name)) if flag.kind == "list" else values.text(flag.name)
             options[flag.name] = str(values.on(flag.name)).lower() if flag.kind == "bool" else said
+    options["c"] = str(sum(lane.connections for lane in load.lanes))
     host = os.uname().nodename.partition(".")[0] if hasattr(os, "uname") else ""
     options["labels"] = options["labels"] or f"{load.target.url.partition('://')[2]} , {host}"
     options["H"] = ", ".join(name for name, _ in (parse_header(text) for text in values.all("H")))

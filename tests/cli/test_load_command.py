@@ -446,6 +446,16 @@ def test_a_redirect_is_no_good_answer_otherwise(load, server):
     assert "Code 302 : 3 (100.0 %)" in out
 
 
+def test_kinds_of_client_share_the_arrivals(load, tmp_path):
+    folder = tmp_path / "out"
+
+    code, out, _ = load("-qps", "200", "-n", "20", "--lanes", "reused=0.5:2,fresh=0.5:4", "--out", str(folder))
+
+    assert code == 0
+    assert "Code 200 : 20 (100.0 %)" in out
+    assert read_document(folder).seal.scheduled == {"reused": 10, "fresh": 10}
+
+
 def test_the_options_of_a_document_are_what_was_asked_for(load, tmp_path):
     folder = Path(tmp_path / "out")
 

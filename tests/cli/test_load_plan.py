@@ -200,6 +200,18 @@ def test_a_file_for_failures_has_room_for_all():
     assert asked("--failures", "x").load.keep > 10**12
 
 
+def test_kinds_of_client_can_be_mixed():
+    made = asked("--lanes", "reused=0.6:8,fresh=.2,idle-aged=0.1:4:6s,long=0.1:2:/slow?for=5s:x")
+
+    assert [(lane.lane, lane.share, lane.connections, lane.min_idle_s, lane.path) for lane in made.load.lanes] == [
+        ("reused", 0.6, 8, 0, ""),
+        ("fresh", 0.2, 0, 0, ""),
+        ("idle_aged", 0.1, 4, 6, ""),
+        ("long", 0.1, 2, 0, "/slow?for=5s:x"),
+    ]
+    assert made.options["c"] == "14"
+
+
 def test_gomaxprocs_is_taken_as_workers_as_far_as_there_are_connections():
     assert asked("-gomaxprocs", "8", "-c", "4").workers == 4
     assert asked("-gomaxprocs", "8", "-c", "4", "--workers", "2").workers == 2
@@ -218,6 +230,17 @@ def test_gomaxprocs_is_taken_as_workers_as_far_as_there_are_connections():
         (["--arrivals", "even"], "there are no 'even' arrivals"),
         (["--arrivals", "poisson", "-qps", "0"], "needs a rate"),
         (["--arrivals", "poisson", "-jitter"], "exclude each other"),
+        (["--lanes", "reused"], "'reused' is no lane"),
+        (["--lanes", "reused=much"], "'reused=much' is no lane"),
+        (["--lanes", "slow=1:2"], "there is no lane 'slow'"),
+        (["--lanes", "reused=1:2:6s"], "'6s' means nothing to the lane reused"),
+        (["--lanes", "long=1:2"], "say what the long lane asks for"),
+        (["--lanes", "idle_aged=1:2"], "say how long the idle_aged lane rests"),
+        (["--lanes", "idle_aged=1:2:soon"], "--lanes: 'soon' is no duration"),
+        (["--lanes", "reused=1:2,reused=1:2"], "a lane is asked for twice"),
+        (["--lanes", "reused=1:0"], "cannot hold 0 connections"),
+        (["--lanes", "reused=1:2", "-c", "2"], "leave -c out"),
+        (["--lanes", "fresh=1", "-qps", "0"], "cannot hold 0 connections"),
         (["-connection-reuse", "many"], "'many' is no range"),
         (["-connection-reuse", "30:10"], "30 to 10"),
         (["-halfclose"], "-keepalive=false"),
