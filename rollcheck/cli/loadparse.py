@@ -195,8 +195,8 @@ def help_text() -> str:
         lines += _help_of(flag)
     lines += [
         "",
-        "Lanes are NAME=SHARE[:CONNECTIONS[:MORE]]: reused (keep-alive), fresh (a connection for each request), idle_aged",
-        "(each connection rests for at least MORE: idle_aged=0.1:4:6s), long (asks for MORE instead: long=0.1:2:/slow).",
+        "Lanes are NAME=SHARE[:CONNECTIONS[:MORE]]: reused (keep-alive), fresh (a connection for each request),",
+        "idle_aged (each connection rests for MORE: idle_aged=0.1:4:6s), long (asks for MORE: long=0.1:2:/slow).",
         "Flags take one dash or two, `-t 60s` or `-t=60s`, before or after the URL. Durations: 500ms, 1m30s, 60.",
         "Exit codes: 0 done, 1 a threshold missed, the warm-up failed, -abort-on or no good answer at all, 2 usage,",
         "3 the generator could not do what was asked, 130 interrupted (the report is printed all the same).",
