@@ -1,19 +1,25 @@
-"""The command line as a process: what it prints where, and with which exit code it ends."""
+"""The command line: what it prints where, and with which exit code it ends."""
 
+import json
+import signal
 import subprocess
 import sys
 
 import pytest
 
+from rollcheck.cli import main
 from rollcheck.cli.durations import parse_duration
 from rollcheck.errors import UsageError
 from rollcheck.run import lanes_of
+from tests.fakes.shell import call
 
 
-def rollcheck(*arguments: str, **kw) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "rollcheck", *arguments], capture_output=True, text=True, timeout=60, check=False, **kw
-    )
+@pytest.fixture(autouse=True)
+def own_signals():
+    """The command line sets a handler of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize(
@@ -55,34 +61,47 @@ def test_a_share_of_nothing_has_no_lane(share, lanes):
         (["report", "/no/such/folder"], "rollcheck run"),
     ],
 )
-def test_a_bad_call_is_one_sentence_on_stderr_and_exit_code_2(arguments, says):
-    ended = rollcheck(*arguments)
+def test_a_bad_call_is_one_sentence_on_stderr_and_exit_code_2(arguments, says, capsys):
+    assert call(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says.lower() in err.lower()
+    assert "Traceback" not in err
 
-    assert ended.returncode == 2
-    assert ended.stdout == ""
-    assert says.lower() in ended.stderr.lower()
-    assert "Traceback" not in ended.stderr
 
-
-def test_a_kubeconfig_that_is_not_there_is_named(tmp_path):
-    ended = rollcheck("run", "--deploy", "web", "--kubeconfig", str(tmp_path / "absent"))
-
-    assert ended.returncode == 2
-    assert "absent" in ended.stderr
+def test_a_kubeconfig_that_is_not_there_is_named(tmp_path, capsys):
+    assert call("run", "--deploy", "web", "--kubeconfig", str(tmp_path / "absent")) == 2
+    assert "absent" in capsys.readouterr().err
 
 
 def test_an_out_folder_that_holds_a_run_is_left_alone(tmp_path):
     (tmp_path / "facts.jsonl").write_text("precious")
 
-    ended = rollcheck("run", "--deploy", "web", "--out", str(tmp_path))
-
-    assert ended.returncode == 2
+    assert call("run", "--deploy", "web", "--out", str(tmp_path)) == 2
     assert (tmp_path / "facts.jsonl").read_text() == "precious"
 
 
-def test_the_version_is_printed():
-    assert rollcheck("--version").stdout.startswith("rollcheck 0.")
+def test_help_of_run_shows_examples(capsys):
+    assert call("run", "--help") == 0
+    assert "helm upgrade" in capsys.readouterr().out
 
 
-def test_help_of_run_shows_examples():
-    assert "helm upgrade" in rollcheck("run", "--help").stdout
+def test_the_schema_is_printed_as_json(capsys):
+    assert call("schema") == 0
+    assert json.loads(capsys.readouterr().out)["title"]
+
+
+def test_as_a_module_it_is_the_same_program():
+    ended = subprocess.run(
+        [sys.executable, "-m", "rollcheck", "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert ended.stdout.startswith("rollcheck 0.")
+
+
+def test_as_a_plugin_of_kubectl_it_bears_that_name(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/kubectl-rollcheck", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+
+    assert "Usage: kubectl rollcheck" in capsys.readouterr().out

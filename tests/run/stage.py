@@ -12,13 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
-
-import pytest
 
 from rollcheck.analyze.analysis import analyse
 from rollcheck.analyze.model import Analysis
-from rollcheck.cli import main
 from rollcheck.facts.actions import Action, CommandOutput, Note
 from rollcheck.facts.attempts import Stage
 from rollcheck.facts.document import Document
@@ -27,6 +23,7 @@ from rollcheck.load.plan import LoadPlan, parse_target
 from rollcheck.run import Finished, RunPlan, execute, lanes_of
 from tests.cluster.blackbox import Ended
 from tests.fakes.cluster import Cluster
+from tests.fakes.shell import call
 from tests.fakes.target import Target
 
 QPS = 50
@@ -104,13 +101,6 @@ class Run:
             if lane != "probe":
                 counted.update({name: count for name, count in outcomes.items() if name != "ok"})
         return counted
-
-
-def call(*arguments: str) -> int:
-    """rollcheck's command line in this process; its exit code."""
-    with mock.patch.object(sys, "argv", ["rollcheck", *arguments]), pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
 
 
 @dataclass
