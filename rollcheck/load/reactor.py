@@ -61,8 +61,9 @@ UUID_MARK = b"00000000-0000-4000-8000-000000000000"
 
 _IN = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)
 _OUT = getattr(select, "EPOLLOUT", 4)
-_RESET = getattr(select, "EPOLLHUP", 16) | getattr(select, "EPOLLERR", 8)
-GONE = getattr(select, "EPOLLRDHUP", 0x2000) | _RESET
+# HUP alone is an ordinary close of a Unix socket; a reset always leaves an error behind as well.
+_RESET = getattr(select, "EPOLLERR", 8)
+GONE = getattr(select, "EPOLLRDHUP", 0x2000) | getattr(select, "EPOLLHUP", 16) | _RESET
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
 _LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -426,8 +427,10 @@ class Reactor:
         connection.state = SENDING
         try:
             data = connection.recv(CHUNK)
-        except OSError:
+        except OSError as said:
             data = b""
+            if read_cause(said)[0] is Fault.TLS:
+                error = said  # TLS's own word on why the peer hung up
         if data and self._take_in(connection, data, 0):
             return
         cause, detail = read_cause(error, reset=was_reset(connection.sock))

@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import pytest
 import trustme
-from hostile import BOTH, FRESH, ONE_BY_ONE, Run
+from hostile import BOTH, FRESH, ONE_BY_ONE, REUSED, Run
 from scripted import OK, Peer, Server, well
 
 from rollcheck.facts.attempts import Outcome, Phase
+from rollcheck.facts.connections import ClosedBy
 from rollcheck.load import resolver
 from rollcheck.load.plan import parse_target
 
@@ -175,3 +176,21 @@ def test_one_bad_address_of_two_fails_half_of_the_connections(two_servers, monke
 
     assert run.count("ok") == 10
     assert {attempt.outcome for attempt in run.attempts} == {Outcome.RESET}
+
+
+def test_a_close_of_an_idle_unix_connection_is_no_reset(unix_server):
+    unix_server.script = lambda peer: (peer.request(), peer.send(OK))
+    run = Run("http://unused/", 3, target=by_unix(unix_server.path), lanes=REUSED, qps=20)
+
+    assert run.attempts == []
+    assert {fact.closed_by for fact in run.closed} - {ClosedBy.US_END} == {ClosedBy.PEER_IDLE}
+    assert not any(fact.reset for fact in run.closed)
+
+
+def test_without_our_certificate_every_attempt_fails_in_tls_words(server, strict):
+    run = Run(server.url, 12, lanes=BOTH)
+
+    # With TLS 1.3 our side of the handshake is over before the server looks at what it got.
+    assert {outcome for _, outcome in run.endings} == {Outcome.TLS_FAILED}
+    assert {phase for phase, _ in run.endings} <= {Phase.SEND, Phase.AWAIT}
+    assert {attempt.detail for attempt in run.attempts} == {"TLSV13_ALERT_CERTIFICATE_REQUIRED"}
