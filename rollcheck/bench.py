@@ -29,6 +29,7 @@ from rollcheck.facts.header import Header
 from rollcheck.facts.wiretotals import AccessLine
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.workers import FAST, Speech, Workers, share_of, start_workers
+from rollcheck.openfiles import allow_files
 from rollcheck.render.loadlines import access_line, failure_line
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def execute(plan: BenchPlan, watcher: Watcher) -> Benched:
     Raises:
         RollcheckError: before anything was sent.
     """
-    _allow_files(plan)
+    connections = sum(lane.connections for lane in share_of(plan.load, 0, plan.workers).lanes)
+    allow_files(connections + SPARE_FILES, "add --workers or lower -c")  # the workers inherit the limit
     header = _header(plan)
     with ExitStack() as files:
         run = _Bench(plan, header, files, watcher)
@@ -138,28 +140,6 @@ def execute(plan: BenchPlan, watcher: Watcher) -> Benched:
 
 def _pass_over(number: int, frame: FrameType | None) -> None:
     """Take a signal without doing anything."""
-
-
-def _allow_files(plan: BenchPlan) -> None:
-    """Raise our own limit on open files as far as we may; the workers inherit it.
-
-    Raises:
-        UsageError: that is still too few for the connections of one worker.
-    """
-    import resource  # noqa: PLC0415  # not on every system
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        except (ValueError, OSError):  # macOS allows less than it says
-            hard = soft
-    connections = sum(lane.connections for lane in share_of(plan.load, 0, plan.workers).lanes)
-    if hard != resource.RLIM_INFINITY and connections + SPARE_FILES > hard:
-        raise UsageError(
-            f"a worker would need {connections + SPARE_FILES:,} open files, and {hard:,} are allowed; "
-            "raise the limit (ulimit -n), add --workers or lower -c"
-        )
 
 
 def _header(plan: BenchPlan) -> Header:

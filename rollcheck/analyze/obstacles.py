@@ -46,6 +46,8 @@ def _trigger_reasons(timeline: Timeline) -> list[str]:
     if trigger.succeeded:
         return []
     said = f": {trigger.message}" if trigger.message else ""
+    if trigger.kind != "command" and trigger.status is None:
+        return []  # nobody knows; whoever asked the cluster afterwards has noted what it said
     if trigger.kind != "command":
         return [f"{trigger.description} was not accepted{said}"]
     if trigger.status is None:

@@ -225,7 +225,9 @@ def _limits(page: Page, analysis: Analysis) -> None:
     """What the run could not see, and what else is worth a word: a few facts of each, whole."""
     blind = [text for text in (_statistics(analysis), *_unseen(analysis)) if text]
     _listed(page, "What this run could not see (bounds of 95 %)", blind, LIMITS_TOLD)
-    _listed(page, "Worth knowing", [*analysis.generator.faults, *analysis.observations], ASIDES_TOLD)
+    # A fault of ours that did not change the verdict is among the observations too.
+    asides = list(dict.fromkeys([*analysis.generator.faults, *analysis.observations]))
+    _listed(page, "Worth knowing", asides, ASIDES_TOLD)
 
 
 def _listed(page: Page, title: str, facts: Sequence[str], most: int) -> None:
