@@ -14,10 +14,11 @@ STAMP := $(VENV)/installed
 
 install: $(STAMP)
 
-$(STAMP): requirements-dev.txt pyproject.toml
+$(STAMP): requirements-install.txt requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	# Thousands of modules come with the packages that are never imported; Python compiles those that are.
-	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	# uv takes the same pinned files as pip, in a fifth of the time.
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-install.txt
+	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(STAMP)
 
@@ -45,7 +46,7 @@ bench-peers:
 	ln -sf ../locust/bin/locust .peers/bin/locust
 
 requirements: install
-	$(BIN)/pip install --quiet uv
+	echo uv | $(BIN)/uv pip compile - --generate-hashes --universal --python-version 3.11 --no-header --no-annotate -q -o requirements-install.txt
 	$(BIN)/uv pip compile pyproject.toml --generate-hashes --universal --python-version 3.11 --no-header -q -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --generate-hashes --universal --python-version 3.11 --no-header -q -o requirements-dev.txt
 
