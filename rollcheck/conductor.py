@@ -22,7 +22,8 @@ from rollcheck.kube.actions import restart
 from rollcheck.kube.api import Api
 from rollcheck.kube.command import run_command
 from rollcheck.kube.observer import Observer
-from rollcheck.load.engine import Engine, Progress
+from rollcheck.load.engine import Engine
+from rollcheck.load.progress import Progress
 
 STUCK_PATIENCE_S = 30.0
 """How long a rollout may look stuck (image pull, crash loop, unschedulable) before we stop waiting for it: a registry

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from rollcheck.facts.actions import CommandOutput
     from rollcheck.facts.attempts import Stage
-    from rollcheck.load.engine import Progress
+    from rollcheck.load.progress import Progress
 
 PLAIN_EVERY_S = 5.0
 """Elsewhere than on a terminal a line this often shows that the run lives, without filling a CI log."""

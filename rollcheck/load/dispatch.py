@@ -66,9 +66,9 @@ class Dispatch:
         self._stage_at: Instant = 0
         self._pause_until: Instant = 0
         self._running = False
-        # One lane, and no probe among its connections: then nothing needs to be asked of each.
-        alone = sprint.possible and len(lanes) == 1 and not plan.probe
-        self._all_fresh = alone and lanes[0].fresh and not plan.pod_header
+        # One lane, no probe among its connections, no pod in its answers: then nothing needs to be asked of each.
+        alone = sprint.possible and len(lanes) == 1 and not plan.probe and not plan.pod_header
+        self._all_fresh = alone and lanes[0].fresh
         self._may_sprint = alone and not lanes[0].fresh and plan.catch_up
 
     def enter(self, stage: Stage, now: Instant) -> None:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import trio
@@ -39,6 +38,7 @@ from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import FRESH_LIMIT, LaneState
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.poller import PollSet
+from rollcheck.load.progress import Progress
 from rollcheck.load.reactor import Reactor
 from rollcheck.load.recorder import LaneBook, LoadRecorder, is_network_failure
 from rollcheck.load.requests import request_of
@@ -60,33 +60,6 @@ SETTLE_NS = MILLISECOND
 """The next arrival must be at least this far away for a closed interval to be written at leisure."""
 
 Start = Callable[[], Awaitable[Instant]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """How the load stands.
-
-    Attributes:
-        scheduled: arrivals released, all lanes.
-        ok, failed, not_sent: attempts that ended so; scheduled = their sum + in_flight + backlog.
-        in_flight: attempts under way on a connection, without probes.
-        backlog: arrivals waiting for a connection.
-        by_outcome: "phase/outcome" → attempts that did not end OK.
-        last_failures: the last three of those.
-        p50_us, p99_us: response time over the last interval, microseconds; 0 when nothing ended OK in it, or when
-            another process makes the histograms.
-    """
-
-    scheduled: int
-    ok: int
-    failed: int
-    not_sent: int
-    in_flight: int
-    backlog: int
-    by_outcome: dict[str, int]
-    last_failures: tuple[Attempt, ...]
-    p50_us: int
-    p99_us: int
 
 
 class Engine:
@@ -242,23 +215,8 @@ class Engine:
 
     def progress(self) -> Progress:
         """How it stands now."""
-        books = self._recorder.books.values()
         scheduled = sum(lane.scheduled for lane in self._lanes)
-        ok = self._recorder.count_ok()
-        failed, not_sent = sum(book.failed_total for book in books), sum(book.not_sent_total for book in books)
-        backlog = self._dispatch.backlog
-        return Progress(
-            scheduled=scheduled,
-            ok=ok,
-            failed=failed,
-            not_sent=not_sent,
-            in_flight=scheduled - ok - failed - not_sent - backlog,
-            backlog=backlog,
-            by_outcome=dict(self._recorder.by_outcome),
-            last_failures=tuple(self._recorder.last_failures),
-            p50_us=self._recorder.percentile_us(50),
-            p99_us=self._recorder.percentile_us(99),
-        )
+        return self._recorder.progress(scheduled=scheduled, backlog=self._dispatch.backlog)
 
     # The parts of a run
 
@@ -281,12 +239,8 @@ class Engine:
         self.enter(Stage.PREFLIGHT)
         self._dispatch.queue_warmup()
         await self._loop(lambda: self._dispatch.idle)
-        failures = self._recorder.last_failures
-        if failures and not self.plan.allow_initial_errors and not self._abandoned:
-            worst = failures[0]
-            status = f" {worst.status}" if worst.status else ""
-            said = f" ({worst.detail})" if worst.detail else ""
-            self.aborted = f"the warm-up failed: {worst.phase}/{worst.outcome}{status}{said}"
+        if not self.plan.allow_initial_errors and not self._abandoned:
+            self.aborted = self._recorder.warmup_failure()
         self.enter(stage)
         self._recorder.forget()
         for connection in self._reactor.table.values():

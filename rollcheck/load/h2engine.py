@@ -22,7 +22,7 @@ from rollcheck.facts.clock import SECOND, Instant
 from rollcheck.facts.connections import ClosedBy
 from rollcheck.load.arrivals import NEVER, Arrivals
 from rollcheck.load.collector import quiet_collector
-from rollcheck.load.engine import Progress, Start
+from rollcheck.load.engine import Start
 from rollcheck.load.h2 import Exchange, check_h2
 from rollcheck.load.h2ledger import Ledger
 from rollcheck.load.h2place import Place
@@ -30,6 +30,7 @@ from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import FRESH_LIMIT, Arrival, LaneState
 from rollcheck.load.outcomes import Fault
 from rollcheck.load.plan import LoadPlan
+from rollcheck.load.progress import Progress
 from rollcheck.load.recorder import LaneBook, LoadRecorder
 from rollcheck.load.resolver import Resolver
 from rollcheck.load.transport import Address, literal_address, lookup, make_tls_context
@@ -182,21 +183,8 @@ class H2Engine:
 
     def progress(self) -> Progress:
         """How it stands now."""
-        recorder, books = self._recorder, self._recorder.books.values()
-        scheduled, ok = sum(lane.scheduled for lane in self._lanes), recorder.count_ok()
-        failed, not_sent = sum(book.failed_total for book in books), sum(book.not_sent_total for book in books)
-        return Progress(
-            scheduled=scheduled,
-            ok=ok,
-            failed=failed,
-            not_sent=not_sent,
-            in_flight=scheduled - ok - failed - not_sent - self._backlog,
-            backlog=self._backlog,
-            by_outcome=dict(recorder.by_outcome),
-            last_failures=tuple(recorder.last_failures),
-            p50_us=recorder.percentile_us(50),
-            p99_us=recorder.percentile_us(99),
-        )
+        scheduled = sum(lane.scheduled for lane in self._lanes)
+        return self._recorder.progress(scheduled=scheduled, backlog=self._backlog)
 
     # The parts of a run
 
@@ -224,12 +212,8 @@ class H2Engine:
                     now = self._clock()
                     self._start(lane, (seq, Stage.PREFLIGHT, now, now))
         self._attempts = None
-        failures = self._recorder.last_failures
-        if failures and not self.plan.allow_initial_errors and not self._abandoned:
-            worst = failures[0]
-            status = f" {worst.status}" if worst.status else ""
-            said = f" ({worst.detail})" if worst.detail else ""
-            self.aborted = f"the warm-up failed: {worst.phase}/{worst.outcome}{status}{said}"
+        if not self.plan.allow_initial_errors and not self._abandoned:
+            self.aborted = self._recorder.warmup_failure()
         self.enter(stage)
         self._recorder.forget()
 

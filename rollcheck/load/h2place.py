@@ -10,7 +10,7 @@ from rollcheck.facts.clock import Instant
 from rollcheck.facts.connections import ClosedBy
 from rollcheck.load.h2 import Client, Exchange, FindAddress
 from rollcheck.load.lanes import LaneState
-from rollcheck.load.outcomes import Cause, Fault
+from rollcheck.load.outcomes import Cause, closer_of
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.timer import Clock
 
@@ -68,10 +68,7 @@ class Place:
         """Who ended the connection of an attempt that was not OK."""
         if cause is None:
             return ClosedBy.US_FAILED if exchange.keep else ClosedBy.PEER_ANNOUNCED
-        if cause is Fault.END:
-            return ClosedBy.US_END
-        ours = cause in {Fault.DEADLINE, Fault.PARSER, Fault.TLS}
-        return ClosedBy.US_FAILED if ours else ClosedBy.PEER_IN_FLIGHT
+        return closer_of(cause)
 
     def retire(self, exchange: Exchange, now: Instant) -> ClosedBy | None:
         """Why the connection of a good attempt is to be closed; None when it may go on, or is its lane's to close."""

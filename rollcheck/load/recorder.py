@@ -18,6 +18,7 @@ from rollcheck.facts.connections import Connection
 from rollcheck.facts.wiretotals import AccessLine, Moments, SlotTotals
 from rollcheck.load.answers import Answer
 from rollcheck.load.intervals import RawHealth, RawInterval, RawLatencies, RawWireTotals, Settler, Tallies
+from rollcheck.load.progress import Progress
 
 if TYPE_CHECKING:
     from rollcheck.load.connection import Connection as LoadedConnection
@@ -261,6 +262,33 @@ class LoadRecorder:
             book.forget()
         self.by_outcome.clear()
         self.last_failures.clear()
+
+    def warmup_failure(self) -> str:
+        """Why the warm-up failed, in one sentence; empty when it did not. To be asked before `forget`."""
+        if not self.last_failures:
+            return ""
+        failed = self.last_failures[0]
+        status = f" {failed.status}" if failed.status else ""
+        said = f" ({failed.detail})" if failed.detail else ""
+        return f"the warm-up failed: {failed.phase}/{failed.outcome}{status}{said}"
+
+    def progress(self, *, scheduled: int, backlog: int) -> Progress:
+        """How the load stands."""
+        books = self.books.values()
+        ok = self.count_ok()
+        failed, not_sent = sum(book.failed_total for book in books), sum(book.not_sent_total for book in books)
+        return Progress(
+            scheduled=scheduled,
+            ok=ok,
+            failed=failed,
+            not_sent=not_sent,
+            in_flight=scheduled - ok - failed - not_sent - backlog,
+            backlog=backlog,
+            by_outcome=dict(self.by_outcome),
+            last_failures=tuple(self.last_failures),
+            p50_us=self.percentile_us(50),
+            p99_us=self.percentile_us(99),
+        )
 
     def add_access(self, connection: LoadedConnection, status: int, ended: Instant) -> None:
         """Report an attempt that ended OK to the access log."""

@@ -18,8 +18,8 @@ from rollcheck.analyze.model import Analysis
 from rollcheck.facts.actions import Action, CommandOutput, Note
 from rollcheck.facts.attempts import Stage
 from rollcheck.facts.document import Document
-from rollcheck.load.engine import Progress
 from rollcheck.load.plan import LoadPlan, parse_target
+from rollcheck.load.progress import Progress
 from rollcheck.run import Finished, RunPlan, execute, lanes_of
 from tests.cluster.blackbox import Ended
 from tests.fakes.cluster import Cluster
