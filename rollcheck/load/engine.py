@@ -40,7 +40,7 @@ from rollcheck.load.plan import LoadPlan
 from rollcheck.load.poller import PollSet
 from rollcheck.load.progress import Progress
 from rollcheck.load.reactor import Reactor
-from rollcheck.load.recorder import LaneBook, LoadRecorder, is_network_failure
+from rollcheck.load.recorder import LaneBook, LoadRecorder, abort_reason, is_network_failure
 from rollcheck.load.requests import request_of
 from rollcheck.load.resolver import Resolver
 from rollcheck.load.sprint import POLL_EVENTS, SPIN_NS, Sprint
@@ -102,17 +102,7 @@ class Engine:
         self._arrivals = Arrivals(plan, [lane.share for lane in lanes], worker=worker, workers=workers)
         self._recorder = LoadRecorder(names, sink, keep=plan.keep, stage=stage, now=now, worker=worker, raw=raw)
         agent = f"rollcheck/{__version__}"
-        self._lanes = [
-            LaneState(
-                name,
-                limit=_limit_of(plan, lane.connections, lane.share * lane.min_idle_s, workers),
-                request=request_of(plan, agent, path=lane.path, close=name is Lane.FRESH or not plan.keep_alive),
-                book=self._recorder.books[name],
-                plan=plan,
-                worker=worker,
-            )
-            for name, lane in zip(names, lanes, strict=True)
-        ]
+        self._lanes = _make_lanes(plan, self._recorder, agent, worker=worker, workers=workers)
         probes = LaneState(
             Lane.PROBE,
             limit=FRESH_LIMIT,
@@ -124,15 +114,7 @@ class Engine:
         self._timer = None if isinstance(self._reactor.poller, PollSet) else make_timer()
         if self._timer is not None:
             self._reactor.poller.register(self._timer.fd, 1)
-        self._resolver = Resolver(
-            plan.target.connect_host,
-            plan.target.port,
-            self._wake,
-            policy=plan.dns,
-            family=plan.resolve_ip_type,
-            turn=worker,
-            unix_socket=plan.target.unix_socket,
-        )
+        self._resolver = Resolver.of(plan, self._wake, worker=worker)
         plain = not (plan.access_log or plan.fill_uuid or plan.reuse or plan.reconnect_every_s)
         self._sprint = Sprint(self._reactor, self._clock, possible=plain)
         self._health = HealthMeter(now, worker=worker)
@@ -381,9 +363,7 @@ class Engine:
             self._dispatch.due_probes.append((attempt.seq, attempt.stage, now, now))
         self._recorder.add_failure(attempt, access_log=self.plan.access_log)
         if self.plan.abort_on is not None and self.plan.abort_on == (attempt.status or -1):
-            self._abort(
-                f"an attempt ended {attempt.phase}/{attempt.outcome} {attempt.status or attempt.detail}".strip()
-            )
+            self._abort(abort_reason(attempt))
 
     def on_closed(self, fact: ConnectionFact) -> None:
         """See `Listener`."""
@@ -434,6 +414,22 @@ class Engine:
         self._recorder.add_totals(self._lanes)
         if self._timer is not None:
             self._timer.close()
+
+
+def _make_lanes(plan: LoadPlan, recorder: LoadRecorder, agent: str, *, worker: int, workers: int) -> list[LaneState]:
+    return [
+        LaneState(
+            name,
+            limit=_limit_of(plan, lane.connections, lane.share * lane.min_idle_s, workers),
+            request=request_of(plan, agent, path=lane.path, close=name is Lane.FRESH or not plan.keep_alive),
+            book=recorder.books[name],
+            plan=plan,
+            worker=worker,
+        )
+        for lane in plan.lanes
+        if lane.share > 0
+        for name in [Lane(lane.lane)]
+    ]
 
 
 def _limit_of(plan: LoadPlan, connections: int, rested_s: float, workers: int) -> int:

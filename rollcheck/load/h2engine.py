@@ -105,15 +105,7 @@ class H2Engine:
         self._paths = {name: lane.path for name, lane in zip(names, lanes, strict=True)}
         self._idle: dict[Lane, deque[Place]] = {lane.name: deque() for lane in (*self._lanes, self._probe_lane)}
         self._tls = self._make_tls()
-        self._resolver = Resolver(
-            plan.target.connect_host,
-            plan.target.port,
-            self._on_lookup,
-            policy=plan.dns,
-            family=plan.resolve_ip_type,
-            turn=worker,
-            unix_socket=plan.target.unix_socket,
-        )
+        self._resolver = Resolver.of(plan, self._on_lookup, worker=worker)
         self._resolved, self._woken = trio.Event(), trio.Event()
         self._attempts: trio.Nursery | None = None
         self._health = HealthMeter(now, worker=worker)

@@ -14,7 +14,7 @@ from rollcheck.load.h2place import Place
 from rollcheck.load.lanes import Arrival, LaneState
 from rollcheck.load.outcomes import Cause, Fault, find_outcome
 from rollcheck.load.plan import LoadPlan
-from rollcheck.load.recorder import LoadRecorder, is_network_failure
+from rollcheck.load.recorder import LoadRecorder, abort_reason, is_network_failure
 from rollcheck.load.timer import Clock
 
 
@@ -135,8 +135,7 @@ class Ledger:
             self._on_lost(attempt)
         self._recorder.add_failure(attempt, access_log=self._plan.access_log)
         if self._plan.abort_on is not None and self._plan.abort_on == (attempt.status or -1):
-            said = f"{attempt.phase}/{attempt.outcome} {attempt.status or attempt.detail}".strip()
-            self._on_abort(f"an attempt ended {said}")
+            self._on_abort(abort_reason(attempt))
 
 
 def make_attempt(place: Place, arrival: Arrival, exchange: Exchange, outcome: Outcome, now: Instant) -> Attempt:

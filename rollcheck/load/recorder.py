@@ -433,6 +433,11 @@ class LoadRecorder:
         return latest.percentile(percent) if latest else 0
 
 
+def abort_reason(attempt: Attempt) -> str:
+    """Why the load ends, where the plan says that such a failure ends it."""
+    return f"an attempt ended {attempt.phase}/{attempt.outcome} {attempt.status or attempt.detail}".strip()
+
+
 def is_network_failure(outcome: Outcome) -> bool:
     """Whether the connection failed, rather than the answer that came on it."""
     return outcome not in {Outcome.OK, Outcome.BAD_STATUS, Outcome.WRONG_BODY, Outcome.DROPPED, Outcome.ABANDONED}

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import trio
 
 from rollcheck.errors import UsageError
 from rollcheck.facts.clock import SECOND, Instant
+from rollcheck.load.plan import LoadPlan
 from rollcheck.load.transport import Address, literal_address, lookup, read_cause, unix_address
 
 MAX_AGE_NS = SECOND
@@ -97,6 +99,20 @@ class Resolver:
         self._ring = Ring(self._answer, turn=turn)
         self.literal = self.known = fixed is not None
         self.failure = ""
+
+    @classmethod
+    def of(cls, plan: LoadPlan, on_change: Callable[[], None], *, worker: int) -> Self:
+        """The one that a plan asks for, in one of its workers."""
+        target = plan.target
+        return cls(
+            target.connect_host,
+            target.port,
+            on_change,
+            policy=plan.dns,
+            family=plan.resolve_ip_type,
+            turn=worker,
+            unix_socket=target.unix_socket,
+        )
 
     def pick(self, _now: Instant = 0) -> Address | None:
         """The next address in turn; None while there is none (`known` and `failure` say why)."""

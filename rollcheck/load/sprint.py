@@ -1,8 +1,8 @@
 """The shortest way for what nearly every request is: sent whole, answered by bytes that came before.
 
 At full speed a request may cost a few microseconds of Python on top of the kernel's own. So everything that is usual
-is done in the two loops here, on local names, without a call of ours; whatever is unusual (bytes not met before, a
-close, an error, half a write) leaves for the reactor with the first sign of it.
+is done in the loops here, on local names and without a call of ours, even where they begin alike; whatever is unusual
+(bytes not met before, a close, an error, half a write) leaves for the reactor with the first sign of it.
 """
 
 from __future__ import annotations
