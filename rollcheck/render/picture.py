@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from rollcheck.analyze.latency import merged, percentile_us
 from rollcheck.analyze.model import Analysis, PodLife, Timeline, began
-from rollcheck.facts.attempts import Interval, Lane, Outcome
+from rollcheck.facts.attempts import Attempt, Interval, Lane, Outcome
 from rollcheck.facts.clock import SECOND, Instant, Window
 from rollcheck.render.axis import Axis, axis_of
 from rollcheck.render.result import outcome_key
@@ -229,11 +229,16 @@ _FAMILIES = {
 FAMILIES = ("refused", "reset", "timeout", "status", "other", "not sent")
 
 
+def family_of(attempt: Attempt) -> str:
+    """Which of `FAMILIES` a failed attempt belongs to."""
+    return _FAMILIES.get(attempt.outcome, "other")
+
+
 def _failure_rows(axis: Axis, timeline: Timeline) -> tuple[FailureRow, ...]:
     """A row for each lane and kind, the families together, the commonest kind first."""
     rows: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     for attempt in timeline.failures:
-        key = (_FAMILIES.get(attempt.outcome, "other"), outcome_words(outcome_key(attempt)), attempt.lane.value)
+        key = (family_of(attempt), outcome_words(outcome_key(attempt)), attempt.lane.value)
         rows[key].append(axis.at(began(attempt)))
     for attempt in timeline.not_sent:
         rows["not sent", "never sent", attempt.lane.value].append(axis.at(began(attempt)))

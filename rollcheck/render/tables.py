@@ -71,7 +71,7 @@ def lane_counts(analysis: Analysis) -> list[LaneCounts]:
 def lane_lines(analysis: Analysis, width: int) -> list[str]:
     """The table of lanes over the whole run, its heading first; its last row is what a headline counts."""
     rows = [
-        (each.lane.value, (each.sent, each.ok, each.failed), _ways(analysis, each.lane))
+        (each.lane.value, (each.sent, each.ok, each.failed), failed_ways(analysis, each.lane))
         for each in lane_counts(analysis)
     ]
     counts, since = analysis.counts, replacement_counts(analysis.timeline)
@@ -105,14 +105,17 @@ def pod_lines(analysis: Analysis, width: int) -> list[str]:
     if not analysis.timeline.pods:
         return []
     if not any(pod.deleted for pod in old):
-        return [f"Old pods: {count(len(old))}, none of them deleted", *_new_pods(analysis, width)]
+        return [f"Old pods: {count(len(old))}, none of them deleted", *new_pods_lines(analysis, width)]
     told = sorted(sorted(old, key=_badness)[:PODS_TOLD], key=lambda pod: (pod.deleted is None, _deleted(pod), pod.name))
-    rows = [("Old pods", "deleted", "no endpoint", "SIGTERM", "exit code", "met"), *(_row(axis, pod) for pod in told)]
+    rows = [
+        ("Old pods", "deleted", "no endpoint", "SIGTERM", "exit code", "met"),
+        *(pod_cells(axis, pod) for pod in told),
+    ]
     lines = _columns(rows, width)
     if len(old) > len(told):
         lines.append(f"  and {count(len(old) - len(told))} more in result.json")
     lines += wrap("(seconds since the trigger; SIGTERM is inferred; met: requests while ending)", width, first="  ")
-    return lines + _propagation(analysis, width) + _new_pods(analysis, width)
+    return lines + _propagation(analysis, width) + new_pods_lines(analysis, width)
 
 
 def _columns(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
@@ -147,7 +150,7 @@ def _bracket(low: float, high: float) -> str:
     return f"{above} s" if below == above else f"{below}-{above} s"
 
 
-def _ways(analysis: Analysis, lane: Lane) -> str:
+def failed_ways(analysis: Analysis, lane: Lane) -> str:
     """How the attempts of a lane failed, the commonest first."""
     ways: Counter[str] = Counter()
     for key, number in analysis.by_outcome.get(lane.value, {}).items():
@@ -204,7 +207,8 @@ def _deleted(pod: PodLife) -> int:
     return pod.deleted.seen_ns if pod.deleted else 0
 
 
-def _row(axis: Axis, pod: PodLife) -> tuple[str, str, str, str, str, str]:
+def pod_cells(axis: Axis, pod: PodLife) -> tuple[str, str, str, str, str, str]:
+    """Its name, deletion, last second in the endpoints, SIGTERM, exit, and whom it met while it ended."""
     left = pod.in_endpoints[-1].end if pod.deleted and pod.in_endpoints else None
     return (
         clean(pod.name),
@@ -240,7 +244,8 @@ def _met(pod: PodLife) -> str:
     return f"{count(pod.traffic.met_terminating)}{lost}"
 
 
-def _new_pods(analysis: Analysis, width: int) -> list[str]:
+def new_pods_lines(analysis: Analysis, width: int) -> list[str]:
+    """How many new pods there were, and how soon they became ready; empty when there was none."""
     new = [pod for pod in analysis.timeline.pods if pod.generation == "new"]
     if not new:
         return []

@@ -223,7 +223,7 @@ def _unexplained(page: Page, lost: tuple[Unattributed, ...]) -> None:
 
 def _limits(page: Page, analysis: Analysis) -> None:
     """What the run could not see, and what else is worth a word: a few facts of each, whole."""
-    blind = [text for text in (_statistics(analysis), *_unseen(analysis)) if text]
+    blind = [text for text in (bounds_told(analysis), *unseen(analysis)) if text]
     _listed(page, "What this run could not see (bounds of 95 %)", blind, LIMITS_TOLD)
     # A fault of ours that did not change the verdict is among the observations too.
     asides = list(dict.fromkeys([*analysis.generator.faults, *analysis.observations]))
@@ -241,7 +241,8 @@ def _listed(page: Page, title: str, facts: Sequence[str], most: int) -> None:
         page.prose(f"{count(len(facts) - most)} more in result.json", first="  - ", tone="dim")
 
 
-def _statistics(analysis: Analysis) -> str:
+def bounds_told(analysis: Analysis) -> str:
+    """The shortest outage and the smallest losses that the run can have seen; empty when neither is known."""
     bounds = analysis.bounds
     spans = sorted(span for span in bounds.shortest_outage_s.values() if math.isfinite(span))
     ends = dict.fromkeys(seconds(span) for span in (*spans[:1], *spans[-1:]))
@@ -252,7 +253,7 @@ def _statistics(analysis: Analysis) -> str:
     return "; ".join(parts)
 
 
-def _unseen(analysis: Analysis) -> list[str]:
+def unseen(analysis: Analysis) -> list[str]:
     """Pods that met nobody, then everything that was not observed."""
     bounds = analysis.bounds
     blind = [text.rstrip(".") for text in (*analysis.blind, *analysis.generator.gaps)]
