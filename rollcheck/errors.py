@@ -48,12 +48,24 @@ class ClusterRefused(ClusterError):
     Attributes:
         status: the HTTP status.
         reason: the `reason` of the Status object, for example `NotFound`; empty when there was none.
+        words: the API server's own message, without ours around it.
+        causes: (reason, message) of each cause in the Status object's details.
     """
 
-    def __init__(self, message: str, *, status: int = 0, reason: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        reason: str = "",
+        words: str = "",
+        causes: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
+        self.words = words
+        self.causes = causes
 
 
 class TargetUnreachable(ClusterError):

@@ -11,7 +11,7 @@ from rollcheck.analyze.endpoints import endpoint_history
 from rollcheck.analyze.model import Moment, PodLife, PodTraffic, Timeline, began
 from rollcheck.analyze.pods import POD_WATCH, Surroundings, pod_lives
 from rollcheck.analyze.ports import find_ties
-from rollcheck.facts.actions import Action, CommandOutput, Note, StageMark
+from rollcheck.facts.actions import Action, CommandOutput, Note, StageMark, Step
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Interval, Lane, Outcome, PodTally, Stage
 from rollcheck.facts.clock import Instant, Window
 from rollcheck.facts.cluster import KubeEvent, PodSeen, SliceSeen, WatchGap, WorkloadSeen
@@ -90,7 +90,7 @@ def instants(fact: Fact) -> Iterator[Instant]:
             yield fact.started_ns
             if fact.ended_ns is not None:
                 yield fact.ended_ns
-        case StageMark() | CommandOutput() | Note():
+        case StageMark() | CommandOutput() | Note() | Step():
             yield fact.at_ns
         case SlotTotals() | WireTotals():
             return  # sums over a whole load

@@ -124,7 +124,7 @@ class PodSeen:
 
     Attributes:
         owner_uid, owner_name: of the controlling ReplicaSet (or other controller), empty when none.
-        template_hash: label pod-template-hash, empty when none.
+        template_hash: label pod-template-hash, else controller-revision-hash, empty when there is neither.
         phase: Pending, Running, Succeeded, Failed, Unknown.
         deletion_at: the server's deletionTimestamp (request time + grace), empty when not being deleted.
         deletion_grace_s: deletionGracePeriodSeconds, None when not being deleted.
@@ -234,10 +234,13 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadSeen:
-    """The Deployment, as one change showed it.
+    """A workload, as one change showed it: a Deployment, a StatefulSet or a DaemonSet.
 
     Attributes:
-        strategy: RollingUpdate or Recreate.
+        replicas: as the spec has them; of a DaemonSet the nodes that are to run one.
+        strategy: RollingUpdate or Recreate (Deployment), OnDelete (the other two).
+        partition: of a StatefulSet's rolling update: pods below this ordinal are left alone.
+        settled: of a StatefulSet: whether every pod has its newest revision, as its status tells.
         max_surge, max_unavailable: as the spec has them ("25%", "1"), empty for Recreate.
         template: what its template says of pods.
         revision: annotation deployment.kubernetes.io/revision.
@@ -271,6 +274,13 @@ class WorkloadSeen:
     conditions: tuple[Condition, ...]
     template_labels: dict[str, str] = field(default_factory=dict)
     pod_selector: str = ""
+    partition: int = 0
+    settled: bool = True
+
+    @property
+    def ref(self) -> str:
+        """What kubectl calls it: `deployment/web`."""
+        return f"{self.kind.lower()}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

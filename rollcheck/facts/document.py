@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from rollcheck.facts.actions import Action, CommandOutput, Note, StageMark
+from rollcheck.facts.actions import Action, CommandOutput, Note, StageMark, Step
 from rollcheck.facts.attempts import Attempt, Interval, PodTally
 from rollcheck.facts.clock import Instant
 from rollcheck.facts.cluster import KubeEvent, PodSeen, ReplicaSetSeen, ServiceSeen, SliceSeen, WatchGap, WorkloadSeen
@@ -52,6 +52,7 @@ Fact = (
     | WireTotals
     | StageMark
     | Action
+    | Step
     | CommandOutput
     | Note
     | PodSeen

@@ -1,6 +1,6 @@
 """The one module that talks to the API server, and the only one that imports httpx.
 
-Reads and watches go over httpx on trio as raw JSON. Writes (PATCH) go through the official client's `ApiClient`, as it
+Reads and watches go over httpx on trio as raw JSON. Writes (PATCH, POST, DELETE) go through the official client's `ApiClient`, as it
 is the one that cluster owners know and whose `Configuration` has been loaded already; not through its API classes,
 whose model modules take half a second to import. A write runs in a thread, is bounded in time and is never abandoned:
 after it, we know whether it happened.
@@ -35,6 +35,12 @@ CONNECT_S = 10.0
 READ_S = 30.0
 PAGE = 500
 LIST_RESTARTS = 3
+STRATEGIC = "application/strategic-merge-patch+json"
+MERGE = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+PLAIN = "application/json"
+WRITES_AT_ONCE = 16
+"""Of a drain that evicts every pod of a node at the same moment."""
 
 _KEEPALIVE: list[tuple[int, int, int]] = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -107,6 +113,7 @@ class Api:
     def __init__(self, access: Access) -> None:
         self.access = access
         self._threads = trio.CapacityLimiter(4)  # our own: trio's is shared with name resolution
+        self._writers = trio.CapacityLimiter(WRITES_AT_ONCE)
         self._http: httpx.AsyncClient | None = None
 
     async def __aenter__(self) -> Self:
@@ -206,18 +213,34 @@ class Api:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await response.aclose()
 
-    async def patch(self, path: str, body: Json, *, params: str = "fieldManager=rollcheck") -> tuple[int, Json]:
-        """Change an object by strategic merge; the HTTP status, and the object as it is now."""
+    async def patch(
+        self, path: str, body: Json | list[Json], *, kind: str = STRATEGIC, params: str = "fieldManager=rollcheck"
+    ) -> tuple[int, Json]:
+        """Change an object, by strategic merge unless `kind` says otherwise; the status, and the object as it is now."""
+        return await self._write("PATCH", path, body, kind, params)
+
+    async def create(self, path: str, body: Json) -> tuple[int, Json]:
+        """Make an object, or have an eviction done; the status, and the answer."""
+        return await self._write("POST", path, body, PLAIN, "fieldManager=rollcheck")
+
+    async def delete(self, path: str, options: Json | None = None) -> tuple[int, Json]:
+        """Delete an object; `options` are DeleteOptions."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", **(options or {})}
+        return await self._write("DELETE", path, body, PLAIN, "")
+
+    async def _write(
+        self, method: str, path: str, body: Json | list[Json], kind: str, params: str
+    ) -> tuple[int, Json]:
         for again in (True, False):
             header = await self._authorization()
             status, data, headers = await trio.to_thread.run_sync(
-                self._patch, f"{path}?{params}", body, header, limiter=self._threads
+                self._send, method, f"{path}?{params}", body, kind, header, limiter=self._writers
             )
             if status == 401 and again and await self._renew(header):
                 continue
             break
         if not 200 <= status < 300:
-            raise self._refusal(status, data, f"patch {path}", headers)
+            raise self._refusal(status, data, f"{method.lower()} {path}", headers)
         return status, _object(data) or {}
 
     async def _ask(
@@ -257,18 +280,20 @@ class Api:
         except (httpx.HTTPError, OSError) as e:
             raise self._unreachable(e) from e
 
-    def _patch(self, path: str, body: Json, header: str) -> tuple[int, bytes, Mapping[str, str]]:
+    def _send(
+        self, method: str, path: str, body: Json | list[Json], kind: str, header: str
+    ) -> tuple[int, bytes, Mapping[str, str]]:
         """The write itself, in a thread: the official client's transport, without its models."""
         client, api_exception, transport_error = _import_client()
         with client(self.access.credentials.configuration) as sender:
             try:
                 answer = sender.call_api(
-                    "PATCH",
+                    method,
                     self.access.server + path,
                     header_params={
                         **_bearer(header),
                         "Accept": "application/json",
-                        "Content-Type": "application/strategic-merge-patch+json",
+                        "Content-Type": kind,
                         "User-Agent": "rollcheck",
                     },
                     body=body,
@@ -365,7 +390,11 @@ class Api:
             )
         kind = ClusterThrottled if status == 429 else ClusterRefused
         refused = kind(
-            f"the API server {self.access.server} answered {status} to {what}: {words}", status=status, reason=reason
+            f"the API server {self.access.server} answered {status} to {what}: {words}",
+            status=status,
+            reason=reason,
+            words=words,
+            causes=_causes(answer),
         )
         if isinstance(refused, ClusterThrottled):
             refused.retry_after_s = _seconds(next((v for k, v in headers.items() if k.lower() == "retry-after"), ""))
@@ -395,6 +424,11 @@ def _object(data: bytes) -> Json | None:
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None
+
+
+def _causes(status: Json) -> tuple[tuple[str, str], ...]:
+    causes = (status.get("details") or {}).get("causes") or []
+    return tuple((str(c.get("reason") or ""), str(c.get("message") or "")) for c in causes if isinstance(c, dict))
 
 
 def _seconds(text: str) -> float:
