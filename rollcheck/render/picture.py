@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from rollcheck.analyze.latency import merged, percentile_us
 from rollcheck.analyze.model import Analysis, PodLife, Timeline, began
 from rollcheck.facts.attempts import Attempt, Interval, Lane, Outcome
 from rollcheck.facts.clock import SECOND, Instant, Window
 from rollcheck.render.axis import Axis, axis_of
+from rollcheck.render.latencies import percentiles_us
 from rollcheck.render.result import outcome_key
 from rollcheck.render.text import clean, outcome_words
 
@@ -273,26 +274,22 @@ def _slots(axis: Axis, timeline: Timeline) -> tuple[Slot, ...]:
     last = intervals[-1].end_ns
     if cuts[-1] < last:
         cuts[-1:] = [last] if len(cuts) > 1 else [cuts[0], last]
-    slots, waiting = [], intervals
+    slots, done = [], 0
     for start, end in pairwise(cuts):
-        within = [interval for interval in waiting if interval.end_ns <= end]
-        waiting = waiting[len(within) :]
-        slots.append(_slot(axis, start, end, within))
+        until = bisect_right(intervals, end, lo=done, key=lambda interval: interval.end_ns)
+        slots.append(_slot(axis, start, end, intervals[done:until]))
+        done = until
     return tuple(slots)
 
 
 def _slot(axis: Axis, start: Instant, end: Instant, intervals: list[Interval]) -> Slot:
     length = (end - start) / SECOND
-    latency = merged(interval.response_hdr for interval in intervals)
+    latency = percentiles_us((interval.response_hdr for interval in intervals), (50, 99))
     return Slot(
         start=axis.at(start),
         end=axis.at(end),
         ok=sum(interval.ok for interval in intervals) / length,
         failed=sum(interval.failed for interval in intervals) / length,
-        p50_ms=_ms(percentile_us(latency, 50)),
-        p99_ms=_ms(percentile_us(latency, 99)),
+        p50_ms=latency[0] / 1_000 if latency else None,
+        p99_ms=latency[1] / 1_000 if latency else None,
     )
-
-
-def _ms(micros: float | None) -> float | None:
-    return None if micros is None else micros / 1_000
