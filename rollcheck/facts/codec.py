@@ -23,7 +23,7 @@ _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in (*get_args(Fact)
 def encode_line(fact: Fact | Header | Seal) -> bytes:
     """One line of a document, newline included."""
     return (
-        json.dumps({"fact": type(fact).__name__, **_plain(fact)}, separators=(",", ":"), allow_nan=False).encode()
+        json.dumps({"fact": type(fact).__name__, **plain(fact)}, separators=(",", ":"), allow_nan=False).encode()
         + b"\n"
     )
 
@@ -94,15 +94,16 @@ def _defaults(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((f.name, f.default_factory() if f.default_factory is not MISSING else f.default) for f in fields(kind))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of a fact as JSON has it; fields that have their default are left out."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
-            name: _plain(v)
+            name: plain(v)
             for name, default in _defaults(type(value))
             if (v := getattr(value, name)) != default or name == "schema"
         }
     if isinstance(value, tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value
 
 
