@@ -46,6 +46,7 @@ class PodRow:
     sigterm: Span | None
     ended: tuple[float, str] | None
     ended_badly: bool
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +167,7 @@ def _pod_row(axis: Axis, run: Window, pod: PodLife) -> PodRow:
         sigterm=None if pod.sigterm is None else _spans(axis, [pod.sigterm.window])[0],
         ended=(axis.at(min(_exit_at(pod), end)), codes) if pod.exits else None,
         ended_badly=pod.killed or any(ended.code not in (0, 143) for ended in pod.exits),
+        uid=pod.uid,
     )
 
 
