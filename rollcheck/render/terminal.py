@@ -71,7 +71,7 @@ def render_terminal(analysis: Analysis, *, width: int, colour: bool, paths: Mapp
 def fix_names(analysis: Analysis) -> dict[str, str]:
     """The patches of a run, each once: file name (`fix-1.yaml`, …) → YAML, in the order of the causes."""
     patches = dict.fromkeys(cause.fix for cause in analysis.causes if cause.fix)
-    return {f"fix-{number}.yaml": _yaml(patch) for number, patch in enumerate(patches, 1)}
+    return {f"fix-{number}.yaml": patch_text(patch) for number, patch in enumerate(patches, 1)}
 
 
 class Page:
@@ -146,7 +146,7 @@ def _causes(page: Page, analysis: Analysis, paths: Mapping[str, str]) -> None:
             page.prose(cause.advice, first="   Fix: ", rest="   ")
         if not cause.fix:
             continue
-        patch = _yaml(cause.fix)
+        patch = patch_text(cause.fix)
         if patch in told:
             page.prose(f"The patch is that of {told[patch]}.", first="   ")
             continue
@@ -200,7 +200,8 @@ def _apply(analysis: Analysis, name: str, patch: str, paths: Mapping[str, str], 
     return [*lines, *patch.rstrip("\n").split("\n"), "END"]
 
 
-def _yaml(patch: str) -> str:
+def patch_text(patch: str) -> str:
+    """A patch as its file has it: cleaned, a newline at its end."""
     return "\n".join(clean_lines(patch)).strip("\n") + "\n"
 
 
