@@ -63,6 +63,7 @@ def analyse(document: Document) -> Analysis:
         blind=(*blind_spots(timeline), *unseen_ports(timeline, _unexplained(timeline, causes, unattributed))),
         # The first ones are the ones that a summary has room for.
         observations=(*([pointless] if pointless else []), *judgement.caveats, *_observations(timeline)),
+        lost=judgement.lost,
     )
 
 

@@ -372,6 +372,7 @@ class Analysis:
         causes: ranked, the most attempts first.
         blind: what the run could not observe, as sentences.
         observations: facts worth saying that decide nothing (reused connections closed while idle, slow replacement).
+        lost: attempts proven to be lost to the replacement; 0 unless the verdict is "not graceful".
     """
 
     timeline: Timeline
@@ -392,3 +393,4 @@ class Analysis:
     latency: tuple[StageLatency, ...]
     blind: tuple[str, ...] = ()
     observations: tuple[str, ...] = ()
+    lost: int = 0

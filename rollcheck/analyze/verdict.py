@@ -36,13 +36,18 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """The verdict and the words that go with it; `caveats` are obstacles that did not change it."""
+    """The verdict and the words that go with it; `caveats` are obstacles that did not change it.
+
+    Attributes:
+        lost: attempts that are proven to be lost to the replacement: those that the headline counts.
+    """
 
     verdict: Verdict
     exit_code: int
     headline: str
     reasons: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +92,7 @@ def judge(
             exit_code=EXIT_NOT_GRACEFUL,
             headline=_headline(evidence, bool(proven)),
             caveats=(*evidence.obstacles, *doubts),
+            lost=_lost(evidence) if proven else 0,
         )
     reasons = (*evidence.obstacles, *_doubts(evidence.losses), *_unexplained(evidence))
     if reasons:
@@ -157,7 +163,7 @@ def _headline(evidence: Evidence, lost: bool) -> str:
         kill = f"{number(killed, 'pod')} did not end within {span} and {_were(killed)} killed"
     if not lost:
         return f"No request was lost{while_}, but {kill}."
-    count = len(evidence.losses.standing) + evidence.hidden
+    count = _lost(evidence)
     held, beside = _in_outages(evidence)
     outages, longest = longest_and_number(held)
     spread = f" in {number(outages, 'outage')} of at most {longest:.1f} s" if outages else ""
@@ -165,6 +171,10 @@ def _headline(evidence: Evidence, lost: bool) -> str:
         spread = f", all but {beside}{spread}{',' if while_ else ''}"
     first = f"{count:,} of {number(evidence.sent, 'request')} {_were(count)} lost{spread}{while_}"
     return f"{first}; {kill}." if kill else f"{first}."
+
+
+def _lost(evidence: Evidence) -> int:
+    return len(evidence.losses.standing) + evidence.hidden
 
 
 def _in_outages(evidence: Evidence) -> tuple[list[Outage], int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from rollcheck.facts.attempts import Attempt
 from rollcheck.facts.clock import MILLISECOND, SECOND, ClockAnchor, Instant
 from rollcheck.facts.wiretotals import AccessLine
+from rollcheck.render.text import well_formed
 
 FORMATS = ("json", "influx")
 
@@ -33,40 +35,34 @@ def access_line(line: AccessLine, anchor: ClockAnchor, thread: int, form: str) -
     )
 
 
-def failure_line(attempt: Attempt, anchor: ClockAnchor) -> str:
+def failure_line(attempt: Attempt, anchor: ClockAnchor, **more: Any) -> str:
     """An attempt that failed or was never sent, as one JSON object; latencies in milliseconds, null where there is
-    none.
+    none; `more` is what else is known of it.
     """
-    return (
-        json.dumps(
-            {
-                "time": wall_text(anchor, attempt.intended_ns),
-                "seq": attempt.seq,
-                "stage": attempt.stage,
-                "lane": attempt.lane,
-                "phase": attempt.phase,
-                "outcome": attempt.outcome,
-                "status": attempt.status,
-                "detail": attempt.detail,
-                "response_ms": _milliseconds(attempt.ended_ns, attempt.intended_ns),
-                "service_ms": _milliseconds(attempt.ended_ns, attempt.sent_ns),
-                "connection": attempt.connection,
-                "use": attempt.use,
-                "requests_before": attempt.requests_before,
-                "local": attempt.local,
-                "peer": attempt.peer,
-                "bytes_received": attempt.bytes_received,
-                "pod": attempt.pod,
-                "worker": attempt.worker,
-                "intended_ns": attempt.intended_ns,
-                "sent_ns": attempt.sent_ns,
-                "ended_ns": attempt.ended_ns,
-            },
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+    told = {
+        "time": wall_text(anchor, attempt.intended_ns),
+        "seq": attempt.seq,
+        "stage": attempt.stage,
+        "lane": attempt.lane,
+        "phase": attempt.phase,
+        "outcome": attempt.outcome,
+        "status": attempt.status,
+        "detail": well_formed(attempt.detail),
+        "response_ms": _milliseconds(attempt.ended_ns, attempt.intended_ns),
+        "service_ms": _milliseconds(attempt.ended_ns, attempt.sent_ns),
+        "connection": attempt.connection,
+        "use": attempt.use,
+        "requests_before": attempt.requests_before,
+        "local": attempt.local,
+        "peer": attempt.peer,
+        "bytes_received": attempt.bytes_received,
+        "pod": well_formed(attempt.pod),
+        "worker": attempt.worker,
+        "intended_ns": attempt.intended_ns,
+        "sent_ns": attempt.sent_ns,
+        "ended_ns": attempt.ended_ns,
+    }
+    return json.dumps(told | more, separators=(",", ":"), ensure_ascii=True) + "\n"
 
 
 def wall_text(anchor: ClockAnchor, at: Instant) -> str:
