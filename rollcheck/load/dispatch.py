@@ -20,6 +20,7 @@ from rollcheck.load.reactor import Reactor
 from rollcheck.load.resolver import Resolver
 from rollcheck.load.sprint import RELEASE_BATCH, Sprint
 from rollcheck.load.timer import Clock
+from rollcheck.load.turnover import Turnover
 
 WARM_AT_ONCE = 256
 """Requests of the warm-up under way at once."""
@@ -69,6 +70,8 @@ class Dispatch:
         # One lane, no probe among its connections, no pod in its answers: then nothing needs to be asked of each.
         alone = sprint.possible and len(lanes) == 1 and not plan.probe and not plan.pod_header
         self._all_fresh = alone and lanes[0].fresh
+        quick = self._all_fresh and not (reactor.tls or plan.half_close or plan.target.unix_socket)
+        self._turnover = Turnover(reactor, resolver, clock, possible=quick)
         self._may_sprint = alone and not lanes[0].fresh and plan.catch_up
 
     def enter(self, stage: Stage, now: Instant) -> None:
@@ -128,7 +131,7 @@ class Dispatch:
         if not self._running:
             self._sprint.handle(events)
         elif self._all_fresh:
-            self._sprint.drain_fresh(events, self._lanes[0])
+            self._turnover.drain(events, self._lanes[0])
         elif not self._plan.closed_loop:
             self._sprint.drain(events)
         elif (
@@ -197,10 +200,16 @@ class Dispatch:
 
     def _refill(self) -> bool:
         """In a closed loop: give every connection that is free its next request, and every free place a connection."""
-        if self._may_sprint and not self._lanes[0].idle and not self._lanes[0].may_open():
-            return False
         arrivals = self._arrivals
+        if self._may_sprint and not self._lanes[0].idle and not self._lanes[0].may_open():
+            end = min(self._clock() + SPRINT_NS, self._reactor.next_check, arrivals.until)
+            self._sprint.lap(arrivals, self._lanes[0], end)
+            return False
         now = self._clock()
+        if self._lanes[0].spare and self._resolver.known and now >= self._pause_until:
+            if self._turnover.reopen(self._lanes[0], arrivals, self.stage):
+                return True
+            now = self._clock()
         for lane in self._lanes:
             for _ in range(RELEASE_BATCH):
                 if arrivals.seq >= arrivals.end or now >= arrivals.until:

@@ -79,6 +79,7 @@ class LaneState:
         caps: least and greatest number of requests a connection may carry, None for no cap.
         max_age_ns: a connection older than that is replaced when it is free.
         slots: what each place for a connection has seen; only filled for whoever asks for `SlotTotals`.
+        spare: connections that are over and kept with their places, to be begun anew before any is made.
     """
 
     __slots__ = (
@@ -97,6 +98,7 @@ class LaneState:
         "request",
         "scheduled",
         "slots",
+        "spare",
         "waiting",
         "worker",
     )
@@ -124,6 +126,7 @@ class LaneState:
         self.waiting: deque[Arrival] = deque()
         self.idle: deque[Connection] = deque()
         self.slots: list[Slot] = []
+        self.spare: list[Connection] = []
         self._free: list[int] = []
         self.closed_loop = plan is not None and plan.closed_loop
         self.caps = plan.reuse if plan is not None else None

@@ -59,7 +59,7 @@ READS_PER_EVENT = 16
 UUID_MARK = b"00000000-0000-4000-8000-000000000000"
 """Where a request has a UUID of its own each time."""
 
-_IN = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)
+INTEREST = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)
 _OUT = getattr(select, "EPOLLOUT", 4)
 # HUP alone is an ordinary close of a Unix socket; a reset always leaves an error behind as well.
 _RESET = getattr(select, "EPOLLERR", 8)
@@ -75,6 +75,7 @@ class Reactor:
         busy: attempts under way on a connection.
         table: connections by file descriptor.
         tls: whether they are encrypted.
+        last_id: of the connection that stood last; `id_step` lies between two of this worker's.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Reactor:
         self._clock = clock
         self.poller = make_poller(portable=portable)
         self.table: dict[int, Connection] = {}
-        self._last_id, self._id_step = worker + 1 - workers, workers
+        self.last_id, self.id_step = worker + 1 - workers, workers
         self._half_close = plan.half_close
         self._fill_uuid = plan.fill_uuid
         self.busy = 0
@@ -123,47 +124,52 @@ class Reactor:
         except OSError as e:
             return read_cause(e)
         now = self._clock()
-        connection = Connection(lane, arrival, sock, address[1], now)
+        connection = lane.spare.pop() if lane.spare else Connection(lane)
+        connection.begin(arrival, sock, address[1], now)
         self.table[connection.fd] = connection
         lane.open += 1
-        lane.slots[connection.slot].sockets += 1
         self._begin(now)
-        error = begin_connect(sock, address)
+        self.go_on(connection, begin_connect(sock, address))
+        return None
+
+    def expect(self, now: Instant) -> None:
+        """An attempt begins now, and others after it, which will have their deadlines."""
+        self._deadlines.begin(now)
+
+    def go_on(self, connection: Connection, error: int) -> None:
+        """connect() gave back that; send at once where that is possible.
+
+        On loopback a connection nearly always stands before the kernel reports it: sending without waiting for that
+        saves three system calls and a turn of the loop a connection.
+        """
         if error == 0:
             self._on_connected(connection)
         elif error not in _IN_PROGRESS:
             self._fail(connection, error, describe_errno(error))
-        elif self.tls or not self._send_early(connection):
+        elif self.tls:
             self._want(connection, _OUT)
-        return None
+        else:
+            request = self.request_of(connection)
+            try:
+                sent = connection.send(request)
+            except OSError as e:
+                self.on_early_error(connection, e)
+            else:
+                self._mark_connected(connection)
+                self.on_sent(connection, request, sent)
 
-    def _send_early(self, connection: Connection) -> bool:
-        """Try to send before the kernel has reported the connection; False when it does not stand yet.
-
-        On loopback it nearly always does: that saves three system calls and a turn of the loop a connection.
-        """
-        request = self.request_of(connection) if self._fill_uuid else connection.lane.request
-        try:
-            sent = connection.send(request)
-        except _LATER:
-            return False
-        except OSError as e:
-            self._fail(connection, *read_cause(e))
-            return True
-        self._mark_connected(connection)
-        self.on_sent(connection, request, sent)
-        return True
+    def on_early_error(self, connection: Connection, error: OSError) -> None:
+        """Sending was tried before the kernel reported the connection: it does not stand yet, or never will."""
+        if isinstance(error, _LATER):
+            self._want(connection, _OUT)
+        else:
+            self._fail(connection, *read_cause(error))
 
     def _mark_connected(self, connection: Connection) -> None:
-        self._last_id += self._id_step
-        now = self._clock()
-        connection.mark_connected(self._last_id, now)
-        lane = connection.lane
-        if lane.book.detailed:
-            lane.book.connects.append(now - connection.sent)
-            slot = lane.slots[connection.slot]
-            slot.connects.append(now - connection.sent)
-            slot.addresses[connection.address] += 1
+        self.last_id += self.id_step
+        connection.id = self.last_id
+        connection.opened = now = self._clock()
+        connection.note_connected(now - connection.sent)
 
     def send(self, connection: Connection, arrival: Arrival) -> None:
         """Begin an attempt on an idle connection."""
@@ -205,13 +211,13 @@ class Reactor:
             if self._half_close and connection.lane.fresh:
                 with suppress(OSError):  # gone already: the read will say so
                     connection.sock.shutdown(socket.SHUT_WR)
-            self._want(connection, _IN)
+            self._want(connection, INTEREST)
         else:
             connection.state = SENDING
             connection.unsent = memoryview(data)[sent:]
             send_at_once(connection.sock)
             # A server may answer, and close, before it has read everything.
-            self._want(connection, _IN | _OUT)
+            self._want(connection, INTEREST | _OUT)
 
     def _want(self, connection: Connection, events: int) -> None:
         if connection.events == events:
@@ -277,9 +283,9 @@ class Reactor:
         try:
             connection.sock.do_handshake()
         except ssl.SSLWantReadError:
-            self._want(connection, _IN)
+            self._want(connection, INTEREST)
         except ssl.SSLWantWriteError:
-            self._want(connection, _IN | _OUT)
+            self._want(connection, INTEREST | _OUT)
         except OSError as e:
             cause, detail = read_cause(e, reset=self._was_reset(connection, events))
             self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
@@ -295,6 +301,8 @@ class Reactor:
         except _LATER:
             if not events & GONE:
                 return  # a TLS session ticket, or half a record
+        except ssl.SSLEOFError:
+            pass
         except OSError:
             reset = True
         self._close(connection, ClosedBy.PEER_IDLE, reset=reset)
@@ -313,7 +321,9 @@ class Reactor:
 
     def on_recv_error(self, connection: Connection, error: OSError, events: int) -> None:
         """Reading failed, or there was nothing to read after all."""
-        if not isinstance(error, _LATER):
+        if isinstance(error, ssl.SSLEOFError):
+            self._on_eof(connection, events)
+        elif not isinstance(error, _LATER):
             cause, detail = read_cause(error, reset=self._was_reset(connection, events))
             self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
 
@@ -409,7 +419,7 @@ class Reactor:
             return
         self._leave(connection)
         connection.state = LINGERING
-        self._want(connection, _IN)
+        self._want(connection, INTEREST)
         self._deadlines.linger(now)
 
     def _on_eof(self, connection: Connection, events: int) -> None:

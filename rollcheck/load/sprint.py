@@ -17,13 +17,15 @@ from rollcheck.load.connection import AWAITING, IDLE, Connection
 from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import Arrival, LaneState
 from rollcheck.load.poller import Ready
-from rollcheck.load.reactor import FIRST_CHUNK, GONE, Reactor
+from rollcheck.load.reactor import FIRST_CHUNK, Reactor
 from rollcheck.load.timer import Clock
 
-_READABLE = getattr(select, "EPOLLIN", 1)
+READABLE = getattr(select, "EPOLLIN", 1)
 RELEASE_BATCH = 16
 """Arrivals released between two looks at the sockets."""
 POLL_EVENTS = 1024
+LAP_EVENTS = 256
+LAP_WAIT_S = 0.001
 SPIN_NS = 30_000
 """An arrival nearer than this is not worth a timer."""
 _NOBODY = Answer(0, Outcome.OK, keep_alive=True)
@@ -52,7 +54,7 @@ class Sprint:
             self.handle(events)
             return
         reactor, clock, table = self._reactor, self._clock, self._reactor.table
-        readable, awaiting = _READABLE, AWAITING
+        readable, awaiting = READABLE, AWAITING
         done = 0
         for fd, event in events:
             try:
@@ -62,8 +64,9 @@ class Sprint:
             if event != readable or connection.state != awaiting:
                 reactor.handle(fd, event)
                 continue
+            recv = connection.recv  # called as an attribute, Python 3.11 would look for a method first
             try:
-                data = connection.recv(FIRST_CHUNK)
+                data = recv(FIRST_CHUNK)
             except OSError as e:
                 reactor.on_recv_error(connection, e, event)
                 continue
@@ -87,38 +90,6 @@ class Sprint:
             done += 1
         reactor.busy -= done
 
-    def drain_fresh(self, events: Ready, lane: LaneState) -> None:
-        """Handle readiness where the only lane's connections carry one request each."""
-        reactor, clock, table = self._reactor, self._clock, self._reactor.table
-        book = lane.book
-        known, closed_loop = book.known, lane.closed_loop
-        for fd, event in events:
-            try:
-                connection = table[fd]
-            except KeyError:
-                continue
-            if connection.state != AWAITING or not event & _READABLE:
-                reactor.handle(fd, event)
-                continue
-            try:
-                data = connection.recv(FIRST_CHUNK)
-            except OSError as e:
-                reactor.on_recv_error(connection, e, event)
-                continue
-            answer = known.get(data)
-            if answer is None:
-                reactor.take_data(connection, data, event)
-                continue
-            now = clock()
-            book.services.append(now - connection.sent)
-            if not closed_loop:
-                book.responses.append(now - connection.intended)
-            answer.hits += 1
-            connection.requests = 1
-            connection.ended = now
-            reactor.busy -= 1
-            reactor.linger(connection, now, gone=bool(event & GONE))
-
     def drain_closed(self, events: Ready, lane: LaneState, seq: int, step: int) -> int:
         """Handle readiness in a closed loop of one lane: who is answered sends again at once.
 
@@ -131,7 +102,7 @@ class Sprint:
             The number of the next request.
         """
         reactor, clock, table = self._reactor, self._clock, self._reactor.table
-        readable, awaiting = _READABLE, AWAITING
+        readable, awaiting = READABLE, AWAITING
         book = lane.book
         add, known, request = book.services.append, book.quick, lane.request
         size, first = len(request), seq
@@ -144,8 +115,9 @@ class Sprint:
             if event != readable or connection.state != awaiting:
                 reactor.handle(fd, event)
                 continue
+            recv = connection.recv  # called as an attribute, Python 3.11 would look for a method first
             try:
-                data = connection.recv(FIRST_CHUNK)
+                data = recv(FIRST_CHUNK)
             except OSError as e:
                 reactor.on_recv_error(connection, e, event)
                 continue
@@ -164,8 +136,9 @@ class Sprint:
             connection.seq = seq
             seq += step
             connection.sent = now
+            send = connection.send
             try:
-                sent = connection.send(request)
+                sent = send(request)
             except OSError as e:
                 reactor.on_write_error(connection, e)
                 continue
@@ -174,6 +147,19 @@ class Sprint:
         last.hits += run
         lane.scheduled += (seq - first) // step
         return seq
+
+    def lap(self, arrivals: Arrivals, lane: LaneState, end: Instant) -> None:
+        """Go round a closed loop of one lane until `end`, waiting for answers, or until something else is to be done."""
+        poll, clock, drain = self._reactor.poller.poll, self._clock, self.drain_closed
+        step = arrivals.step
+        last = arrivals.end - LAP_EVENTS * step
+        while arrivals.seq < last and clock() < end:
+            events = poll(LAP_WAIT_S, LAP_EVENTS)
+            if not events:
+                return
+            arrivals.seq = drain(events, lane, arrivals.seq, step)
+            if lane.idle or lane.open < lane.limit:
+                return
 
     def spin(self, arrivals: Arrivals, lane: LaneState, stage: Stage, health: HealthMeter, end: Instant) -> None:
         """Go round by ourselves until `end`, or until the next arrival is far enough away for something else."""
@@ -233,9 +219,9 @@ class Sprint:
         connection.state = AWAITING
         reactor = self._reactor
         reactor.busy += 1
-        request = lane.request
+        request, send = lane.request, connection.send
         try:
-            sent = connection.send(request)
+            sent = send(request)
         except OSError as e:
             reactor.on_write_error(connection, e)
             return True

@@ -142,7 +142,7 @@ def _addresses(found: Sequence[tuple[int, int, int, str, Any]]) -> tuple[Address
 
 
 _NONBLOCK = getattr(socket, "SOCK_NONBLOCK", 0)
-_STREAM = int(socket.SOCK_STREAM) | _NONBLOCK
+STREAM = int(socket.SOCK_STREAM) | _NONBLOCK
 
 
 def open_socket(address: Address, *, light: bool = False) -> socket.socket:
@@ -157,7 +157,7 @@ def open_socket(address: Address, *, light: bool = False) -> socket.socket:
         OSError: this machine has none left.
     """
     kind = cast(type[socket.socket], socket.SocketType) if light else socket.socket
-    sock = kind(address[0], _STREAM)
+    sock = kind(address[0], STREAM)
     if not _NONBLOCK:
         sock.setblocking(False)
     return sock

@@ -34,7 +34,8 @@ def sock(monkeypatch):
 
 def begin(sock, port) -> Connection:
     lane = LaneState(Lane.FRESH, limit=1, request=b"", book=LaneBook(Lane.FRESH))
-    connection = Connection(lane, (0, Stage.BASELINE, 0, 0), sock, ("127.0.0.1", 1), 1)
+    connection = Connection(lane)
+    connection.begin((0, Stage.BASELINE, 0, 0), sock, ("127.0.0.1", 1), 1)
     sock.connect_ex(("127.0.0.1", port))
     return connection
 
@@ -72,7 +73,8 @@ def test_a_refused_connect_names_the_port_that_it_came_from(sock):
 
 def test_an_attempt_that_never_had_a_port_has_no_local_address(sock):
     lane = LaneState(Lane.FRESH, limit=1, request=b"", book=LaneBook(Lane.FRESH))
-    connection = Connection(lane, (0, Stage.BASELINE, 0, 0), sock, ("127.0.0.1", 1), 1)
+    connection = Connection(lane)
+    connection.begin((0, Stage.BASELINE, 0, 0), sock, ("127.0.0.1", 1), 1)
 
     assert fail(connection, Outcome.DROPPED).local == ""
 
@@ -82,7 +84,7 @@ def test_a_connection_that_stood_is_asked_for_its_address_once(sock, server):
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     assert poll.poll(5_000)
-    connection.mark_connected(1, 2)
+    connection.id, connection.opened = 1, 2
     attempts = [connection.to_attempt(Phase.AWAIT, Outcome.RESET, 3) for _ in range(3)]
 
     assert CountingSocket.asked == 1
