@@ -6,32 +6,29 @@ still serve, and it is their end that loses requests.
 
 from __future__ import annotations
 
-import shlex
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import trio
 
 from rollcheck.facts.actions import CommandOutput, Note, StageMark
 from rollcheck.facts.attempts import Stage
-from rollcheck.facts.cluster import WorkloadSeen
+from rollcheck.facts.cluster import PodSeen, WorkloadSeen
 from rollcheck.facts.document import Fact
 from rollcheck.kube import rollout
-from rollcheck.kube.actions import restart
+from rollcheck.kube.actions.action import Doing
 from rollcheck.kube.api import Api
-from rollcheck.kube.command import run_command
+from rollcheck.kube.journal import Journal
 from rollcheck.kube.observer import Observer
+from rollcheck.kube.restore import put_back_all
 from rollcheck.load.engine import Engine
 from rollcheck.load.progress import Progress
 
 STUCK_PATIENCE_S = 30.0
 """How long a rollout may look stuck (image pull, crash loop, unschedulable) before we stop waiting for it: a registry
 that stumbles recovers within it, and nobody wants to wait for progressDeadlineSeconds (600 by default)."""
-
-SETTLE_S = 3.0
-"""How long a finished COMMAND may have changed nothing before that counts as its result: controllers act on a change
-within milliseconds, a busy API server within a second or two."""
 
 WAKE_S = 1.0
 """How long we wait for a change before we look at the clock again."""
@@ -44,8 +41,16 @@ LOST_IN_BASELINE = 0.05
 left alone."""
 
 
-Old = frozenset[str]
-"""Uids of the pods that the replacement must end."""
+BETWEEN_S = 1.0
+"""Between two rounds: a restart within the second of the one before would be refused."""
+
+STOP_S = 30.0
+"""How long we try to have an aborted action not go on."""
+
+ABORT_LOOK_S = 0.5
+ABORT_SPAN_S = 5.0
+ABORT_LEAST = 20
+"""Whether to abort is judged by what ended in the last seconds, once that is enough to be no accident."""
 
 
 class Reporter(Protocol):
@@ -65,36 +70,54 @@ class Reporter(Protocol):
 
 
 class Conductor:
-    """Takes one run through its stages; `conduct` returns after the tail, or when going on would prove nothing."""
+    """Takes one run through its stages; `conduct` returns after the tail, or when going on would prove nothing.
+
+    It is the `Ground` on which the action is carried out.
+
+    Args:
+        repeat: how often the action is done, back to back.
+        abort_on: share of requests that may fail over a few seconds before the action is stopped; 0 for no limit.
+
+    Attributes:
+        done: whether the action came to its end.
+        aborted: whether it was stopped because too much failed.
+    """
 
     def __init__(
         self,
         *,
         api: Api,
-        workload: WorkloadSeen,
+        workloads: Sequence[WorkloadSeen],
+        action: Doing,
+        journal: Journal,
         engine: Engine,
         observer: Observer,
         sink: Callable[[Fact], None],
         reporter: Reporter,
-        command: tuple[str, ...],
-        environ: dict[str, str],
         baseline_s: float,
         tail_s: float,
         rollout_timeout_s: float,
+        repeat: int = 1,
+        abort_on: float = 0.0,
     ) -> None:
         self.api = api
-        self.workload = workload
+        self.targets = tuple(workloads)
+        self.action = action
+        self.journal = journal
         self.engine = engine
         self.observer = observer
         self.sink = sink
         self.reporter = reporter
-        self.command = command
-        self.environ = environ
         self.baseline_s = baseline_s
         self.tail_s = tail_s
         self.rollout_timeout_s = rollout_timeout_s
+        self.repeat = repeat
+        self.abort_on = abort_on
+        self.done = False
+        self.aborted = False
         self._doing = ""
         self._silent = False
+        self._acting = trio.CancelScope()
 
     async def conduct(self) -> None:
         """Every stage in order."""
@@ -106,6 +129,7 @@ class Conductor:
             await trio.sleep(self.baseline_s)
             if self._fit_to_replace(trio.current_time() - began):
                 self._enter(Stage.REPLACEMENT, None)
+                nursery.start_soon(self._heed_failures)
                 if await self._replace():
                     self._enter(Stage.TAIL, self.tail_s)
                     await trio.sleep(self.tail_s)
@@ -150,55 +174,43 @@ class Conductor:
         self._fatal("target", f"{why}. The workload was left alone")
         return False
 
-    async def _replace(self) -> bool:
-        """Trigger, and wait for the end of every old pod; False when there is no point in a tail."""
-        old = rollout.old_uids(self.observer.pods.values())
-        with trio.move_on_after(self.rollout_timeout_s) as waiting:
-            return await (self._by_command(old) if self.command else self._by_restart(old))
-        if waiting.cancelled_caught:
-            self._fatal("rollout", f"the replacement had not ended after {self.rollout_timeout_s:g} s: {self._doing}")
-        return False
+    # The ground of an action
 
-    async def _by_restart(self, old: Old) -> bool:
-        self._doing = f"restarting deployment/{self.workload.name}"
-        self.reporter.say(self._doing)
-        action = await restart(self.api, self.workload, self.sink)
-        if action.status is None:
-            self._fatal(
-                "rollout",
-                f"it is not known whether the restart began: {action.message}, and the Deployment does not carry its "
-                "stamp so far; look at it with `kubectl rollout status` before you run this again",
-            )
-            return False
-        if action.message:
-            self._note("rollout", f"{action.description}: {action.message}")
+    @property
+    def pods(self) -> Mapping[str, PodSeen]:
+        """Uid → pod, those that exist now."""
+        return self.observer.pods
 
-        def done() -> bool:
-            workload = self.observer.workload
-            return not old & set(self.observer.pods) and workload is not None and rollout.is_complete(workload)
+    @property
+    def workloads(self) -> Mapping[str, WorkloadSeen | None]:
+        """`deployment/web` → as it is now."""
+        return self.observer.workloads
 
-        return await self._wait_for(done, old)
+    def pods_of(self, workload: WorkloadSeen) -> Sequence[PodSeen]:
+        """Those of one of the workloads."""
+        return self.observer.pods_of(workload)
 
-    async def _by_command(self, old: Old) -> bool:
-        words = shlex.join(self.command)
-        self.reporter.say(f"running: {words}")
-        self._doing = f"still running: {words}"
-        await run_command(self.command, self.sink, self.reporter.output, environ=self.environ)
-        settled = trio.current_time() + SETTLE_S
+    def record(self, fact: Fact) -> None:
+        """Keep a fact of the run."""
+        self.sink(fact)
 
-        def done() -> bool:
-            """What it changed has been rolled out, and nothing is on its way out any more."""
-            workload = self.observer.workload
-            if trio.current_time() < settled or workload is None or not rollout.is_complete(workload):
-                return False
-            return not any(pod.deletion_at for pod in self.observer.pods.values())
+    def say(self, text: str) -> None:
+        """Tell the person who waits."""
+        self.reporter.say(text)
 
-        return await self._wait_for(done, old)
+    def doing(self, text: str) -> None:
+        """What is waited for, from now on."""
+        self._doing = text
 
-    async def _wait_for(self, done: Callable[[], bool], old: Old) -> bool:
+    def give_up(self, text: str) -> None:
+        """Record why this run will prove nothing."""
+        self._fatal("rollout", text)
+
+    async def until(self, done: Callable[[], bool], where: Callable[[], str]) -> bool:
+        """Wait until `done`; False when the workloads have looked stuck for too long."""
         stuck_since: float | None = None
         while not done():
-            self._doing = self._where(old)
+            self._doing = where()
             stuck = self._stuck()
             if not stuck:
                 stuck_since = None
@@ -213,6 +225,73 @@ class Conductor:
                 await self.observer.wait_change()
         return True
 
+    # The replacement
+
+    async def _replace(self) -> bool:
+        """The action, as often as was asked for; False when there is no point in a tail."""
+        lost = self.engine.progress().failed
+        replaced: set[str] = set()
+        for number in range(1, self.repeat + 1):
+            before = set(self.pods)
+            with trio.move_on_after(self.rollout_timeout_s) as waiting:
+                done = await self._perform()
+            if self.aborted:
+                return False
+            if waiting.cancelled_caught:
+                self._fatal(
+                    "rollout", f"the replacement had not ended after {self.rollout_timeout_s:g} s: {self._doing}"
+                )
+                return False
+            if not done:
+                return False
+            replaced |= before - set(self.pods)
+            if self.repeat > 1:
+                self._count_round(number, len(replaced), self.engine.progress().failed - lost)
+                await self._between(number)
+        self.done = True
+        return True
+
+    async def _perform(self) -> bool:
+        """Once; not to its end when too much fails meanwhile."""
+        done = False
+        self._doing = self.action.description
+        with trio.CancelScope() as self._acting:
+            done = await self.action.perform(self)
+        if self.aborted:
+            with trio.move_on_after(STOP_S):
+                await self.action.stop(self)
+        return done
+
+    async def _between(self, number: int) -> None:
+        if number < self.repeat:
+            await put_back_all(self.api, self.journal, lambda text, _: self.reporter.say(text))
+            await trio.sleep(BETWEEN_S)
+
+    def _count_round(self, number: int, replaced: int, lost: int) -> None:
+        """What the rounds so far amount to: the bound that zero losses leave, at 95 %."""
+        said = f"{lost} requests failed" if lost else "no request failed"
+        if not lost and replaced:
+            said += f": at most {1 - 0.05 ** (1 / replaced):.1%} of replacements lose one (95 %)"
+        self.reporter.say(f"round {number} of {self.repeat}: {replaced} pods replaced so far, {said}")
+
+    async def _heed_failures(self) -> None:
+        """Stop the action when too large a share of what ends fails."""
+        span: deque[tuple[int, int]] = deque(maxlen=max(2, round(ABORT_SPAN_S / ABORT_LOOK_S) + 1))
+        while self.abort_on:
+            seen = self.engine.progress()
+            span.append((seen.failed + seen.not_sent, seen.ok + seen.failed + seen.not_sent))
+            failed, ended = (span[-1][i] - span[0][i] for i in (0, 1))
+            if ended >= ABORT_LEAST and failed / ended > self.abort_on:
+                self.aborted = True
+                self._fatal(
+                    "abort",
+                    f"{failed} of the last {ended} requests failed, more than {self.abort_on:.0%}: {self._doing} was "
+                    "stopped",
+                )
+                self._acting.cancel()
+                return
+            await trio.sleep(ABORT_LOOK_S)
+
     def _say_when_silent(self) -> None:
         silent = not self.observer.healthy
         if silent and not self._silent:
@@ -220,16 +299,13 @@ class Conductor:
         self._silent = silent
 
     def _stuck(self) -> str:
-        workload = self.observer.workload
-        if workload is None:
-            return f"deployment/{self.workload.name} was deleted"
-        return rollout.stuck(workload, self.observer.pods.values())
-
-    def _where(self, old: Old) -> str:
-        left = len(old & set(self.observer.pods))
-        workload = self.observer.workload
-        updated = f", {workload.updated} of {workload.replicas} updated" if workload else ""
-        return f"{left} of {len(old)} old pods left{updated}"
+        for target in self.targets:
+            workload = self.workloads.get(target.ref)
+            if workload is None:
+                return f"{target.ref} was deleted"
+            if why := rollout.stuck(workload, self.pods_of(target)):
+                return why
+        return ""
 
     def _fatal(self, topic: str, text: str) -> None:
         self._note(topic, text, fatal=True)

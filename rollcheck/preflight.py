@@ -6,13 +6,16 @@ Nothing here changes the cluster, and nothing is written to disk: whatever fails
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rollcheck.errors import ClusterDenied, TargetUnreachable, UsageError
 from rollcheck.facts.cluster import PodSeen, ServiceSeen, WorkloadSeen
 from rollcheck.kube import discover, permissions, rollout
+from rollcheck.kube.actions.action import Doing
+from rollcheck.kube.actions.make import make_action
+from rollcheck.kube.actions.request import Request
 from rollcheck.kube.discover import Candidate
 from rollcheck.load.ask import Answer, ask
 from rollcheck.load.plan import LoadPlan, Target, parse_target
@@ -33,7 +36,8 @@ class Ready:
         missing: rights that the run can do without, as sentences.
     """
 
-    workload: WorkloadSeen
+    workloads: tuple[WorkloadSeen, ...]
+    action: Doing
     services: tuple[ServiceSeen, ...]
     pods: tuple[PodSeen, ...]
     load: LoadPlan
@@ -46,21 +50,37 @@ Say = Callable[[str], None]
 """Tells the person who waits what is being done."""
 
 
-async def check_rights(api: Api, namespace: str, *, restart: bool) -> tuple[str, ...]:
+async def check_rights(
+    api: Api, namespace: str, action: str, kinds: Iterable[str] = ("Deployment",)
+) -> tuple[str, ...]:
     """The rights that the run lacks but can do without, as sentences.
 
     Raises:
         ClusterDenied: one is missing that it cannot do without.
     """
-    missing = await permissions.missing_rights(api, namespace, restart=restart)
+    missing = await permissions.missing_rights(api, namespace, action, kinds)
     needed = [right for right in missing if right.required]
     if needed:
-        words = "; ".join(f"{right.verb} {right.resource} ({right.why})" for right in needed)
+        words = "; ".join(_named(right) for right in needed)
         raise ClusterDenied(
             f"{api.access.user or 'this user'} may not do what the run needs in namespace {namespace!r}: {words}. "
-            "Ask for a Role with these rights, or choose another --context"
+            f"Ask for these rights (`rollcheck doctor -n {namespace}` prints the Role), or choose another --context"
         )
     return tuple(f"no right to {right.verb} {right.resource}: {right.why}" for right in missing)
+
+
+def _named(right: permissions.Right) -> str:
+    everywhere = "" if right.namespace else ", in the whole cluster"
+    return f"{right.verb} {right.resource} ({right.why}{everywhere})"
+
+
+async def find_workloads(api: Api, namespace: str, targets: Iterable[tuple[str, str]]) -> tuple[WorkloadSeen, ...]:
+    """The workloads of these kinds and names.
+
+    Raises:
+        UsageError: one of them is not there.
+    """
+    return tuple([await discover.find_workload(api, namespace, name, kind) for kind, name in targets])
 
 
 async def find_route(
@@ -146,32 +166,37 @@ def header_that_names_pods(answers: list[Answer], pods: tuple[PodSeen, ...]) -> 
 
 
 async def prepare(
-    api: Api, *, deploy: str, namespace: str, url: str, restart: bool, load: LoadPlan, row: int, say: Say
+    api: Api,
+    *,
+    targets: Sequence[tuple[str, str]],
+    asked: Request,
+    namespace: str,
+    url: str,
+    load: LoadPlan,
+    row: int,
+    say: Say,
 ) -> Ready:
     """Everything that must hold before the load begins.
 
     Args:
+        targets: kind and name of each workload; the first is the one whose URL is asked.
         load: the plan; its target is a placeholder until a route is found.
         row: how many good answers in a row are wanted.
 
     Raises:
         RollcheckError: whatever does not hold, as one sentence; nothing was changed.
     """
-    say(f"checking rights in namespace {namespace}")
-    missing = await check_rights(api, namespace, restart=restart)
-    workload = await discover.find_workload(api, namespace, deploy)
-    pods = tuple(await discover.find_pods(api, workload))
-    if problem := rollout.problems_before(workload, pods):
-        raise UsageError(problem)
-    say(f"looking for a URL of deployment/{deploy}")
-    route, services = await find_route(api, workload, load, url)
+    missing, workloads, pods, action = await prepare_action(api, targets, asked, namespace, say)
+    say(f"looking for a URL of {workloads[0].ref}")
+    route, services = await find_route(api, workloads[0], load, url)
     load = replace(load, target=target_of(route))
     say(f"asking {load.target.url} for {row} good answers in a row ({route.description})")
     answers = await good_answers(load, row)
     if not load.pod_header:
         load = replace(load, pod_header=header_that_names_pods(answers, pods))
     return Ready(
-        workload=workload,
+        workloads=workloads,
+        action=action,
         services=services,
         pods=pods,
         load=load,
@@ -179,3 +204,21 @@ async def prepare(
         service=route.service,
         missing=missing,
     )
+
+
+async def prepare_action(
+    api: Api, targets: Sequence[tuple[str, str]], asked: Request, namespace: str, say: Say
+) -> tuple[tuple[str, ...], tuple[WorkloadSeen, ...], tuple[PodSeen, ...], Doing]:
+    """The rights that are missing, the workloads, their pods, and the action, which can be done."""
+    say(f"checking rights in namespace {namespace}")
+    missing = await check_rights(api, namespace, asked.name, dict.fromkeys(kind for kind, _ in targets))
+    workloads = await find_workloads(api, namespace, targets)
+    pods: list[PodSeen] = []
+    for workload in workloads:
+        own = await discover.find_pods(api, workload)
+        if problem := rollout.problems_before(workload, own):
+            raise UsageError(problem)
+        pods += own
+    action = make_action(api, workloads, asked)
+    await action.check()
+    return missing, workloads, tuple(pods), action

@@ -14,7 +14,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -28,21 +28,33 @@ from rollcheck.facts.actions import Note
 from rollcheck.facts.attempts import Lane, Stage
 from rollcheck.facts.clock import ClockAnchor
 from rollcheck.facts.document import Document, Header, LanePlan
+from rollcheck.kube import discover, rollout
 from rollcheck.kube.access import Access, load_access
+from rollcheck.kube.actions.request import Request
+from rollcheck.kube.actions.watching import OwnCommand
 from rollcheck.kube.api import Api
 from rollcheck.kube.command import check_command
+from rollcheck.kube.journal import Journal
 from rollcheck.kube.kubeconfig import environment_for_command
+from rollcheck.kube.lease import held
 from rollcheck.kube.observer import Observer
+from rollcheck.kube.restore import put_back_all
 from rollcheck.kube.tasks import one_error
 from rollcheck.load.engine import Engine
 from rollcheck.load.lanes import FRESH_LIMIT
 from rollcheck.load.plan import LoadPlan
 from rollcheck.openfiles import allow_files
-from rollcheck.preflight import Ready, prepare
+from rollcheck.preflight import Ready, prepare, prepare_action
 from rollcheck.record import FACTS, Recorder
 
 FLUSH_S = 0.2
 """How often pending lines are handed to the kernel: what a kill -9 can lose at most."""
+
+TEMPLATES = ("images", "template")
+"""Kinds of journal entries that are a deploy: kept when the user says so, and rolled out again when put back."""
+
+PUT_BACK_S = 60.0
+"""How long we try to put back what was changed, whatever ended the run; what is left then is in the journal."""
 
 SPARE_FILES = 64
 """What a run has open besides the connections of its load: watches, the document, pipes of COMMAND, libraries."""
@@ -53,14 +65,23 @@ class RunPlan:
     """What the person asked for; durations in seconds.
 
     Attributes:
+        deploy: name of the Deployment; `workloads` says it where it is something else, or several.
+        workloads: kind and name of each; the first is the one whose URL is asked.
+        request: what is done to them, unless a command is given.
         load: the load, with a placeholder as target until preflight has found one.
-        command: the user's own deploy; empty for a restart.
+        command: the user's own deploy; empty for `request`.
+        journals: where what has to be put back is written; None for beside the document.
+        repeat: how often it is done, back to back.
+        abort_on: share of requests that may fail before it is stopped, 0 for no limit.
+        keep: whether a new template stays when the rollout came to its end.
         row: good answers in a row wanted before the load begins.
         out: where the report goes; None for reports/NAME-TIMESTAMP.
     """
 
-    deploy: str
     load: LoadPlan
+    deploy: str = ""
+    workloads: tuple[tuple[str, str], ...] = ()
+    request: Request = Request()  # noqa: RUF009  # frozen
     kubeconfig: str = ""
     context: str = ""
     namespace: str = ""
@@ -72,6 +93,20 @@ class RunPlan:
     row: int = 10
     out: Path | None = None
     options: dict[str, str] = field(default_factory=dict)
+    journals: Path | None = None
+    repeat: int = 1
+    abort_on: float = 0.0
+    keep: bool = False
+
+    @property
+    def targets(self) -> tuple[tuple[str, str], ...]:
+        """Kind and name of each workload."""
+        return self.workloads or (("Deployment", self.deploy),)
+
+    @property
+    def asked(self) -> Request:
+        """What is done to them."""
+        return Request(name="command", command=self.command) if self.command else self.request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,10 +192,10 @@ async def _prepare_and_go(
             server = await api.version()
             ready = await prepare(
                 api,
-                deploy=plan.deploy,
+                targets=plan.targets,
+                asked=plan.asked,
                 namespace=access.namespace,
                 url=plan.url,
-                restart=not plan.command,
                 load=plan.load,
                 row=plan.row,
                 say=reporter.say,
@@ -169,11 +204,39 @@ async def _prepare_and_go(
             await trio.lowlevel.checkpoint_if_cancelled()
             header = _header(plan, ready, server, access.context, access.namespace)
             folder = plan.out or Path("reports") / header.run_id
-            with _surroundings(plan) as environ, Recorder(folder / FACTS, header) as recorder:
-                run = _Run(plan, api, ready, recorder, reporter, environ)
-                interrupts.act = run.interrupt
-                return await run.go()
+            async with _claimed(plan, api, ready, header) as unclaimed:
+                with _surroundings(plan) as environ, Recorder(folder / FACTS, header) as recorder:
+                    if isinstance(ready.action, OwnCommand):
+                        ready.action.environ, ready.action.echo = environ, reporter.output
+                    run = _Run(plan, api, ready, recorder, reporter, unclaimed)
+                    interrupts.act = run.interrupt
+                    return await run.go()
     return None
+
+
+def _claimed(plan: RunPlan, api: Api, ready: Ready, header: Header) -> AbstractAsyncContextManager[str]:
+    """Nobody is kept from watching."""
+    return nullcontext("") if plan.asked.name == "none" else held(api, ready.workloads, header.run_id)
+
+
+def foretell(plan: RunPlan, reporter: Reporter, confirm: Callable[[str, str], None]) -> list[str]:
+    """What the action would do, in sentences; nothing is changed and no load put on.
+
+    Raises:
+        RollcheckError: it cannot be done.
+    """
+    if plan.command:
+        check_command(list(plan.command))
+    access = load_access(kubeconfig=plan.kubeconfig, context=plan.context, namespace=plan.namespace)
+    confirm(access.context, access.namespace)
+
+    async def ask() -> list[str]:
+        async with Api(access) as api:
+            action = (await prepare_action(api, plan.targets, plan.asked, access.namespace, reporter.say))[-1]
+            await api.warm_up()
+            return await action.predict()
+
+    return trio.run(ask)
 
 
 def _surroundings(plan: RunPlan) -> AbstractContextManager[dict[str, str]]:
@@ -208,10 +271,10 @@ def _header(plan: RunPlan, ready: Ready, server: str, context: str, namespace: s
     anchor = ClockAnchor(monotonic_ns=time.monotonic_ns(), wall_ns=time.time_ns())
     stamp = datetime.fromtimestamp(anchor.wall_ns / 1e9).astimezone().strftime("%Y%m%dT%H%M%S")
     return Header(
-        run_id=f"{plan.deploy}-{stamp}-{secrets.token_hex(2)}",
+        run_id=f"{plan.targets[0][1]}-{stamp}-{secrets.token_hex(2)}",
         anchor=anchor,
         versions={"rollcheck": __version__, "python": platform.python_version(), "kubernetes": server},
-        workload=f"deployment/{plan.deploy}",
+        workload=ready.workloads[0].ref,
         namespace=namespace,
         context=context,
         url=ready.load.target.url,
@@ -222,8 +285,8 @@ def _header(plan: RunPlan, ready: Ready, server: str, context: str, namespace: s
         timeout_s=ready.load.timeout_s,
         lanes=ready.load.lanes,
         expect=ready.load.expectation.describe(),
-        trigger=" ".join(plan.command) if plan.command else "restart",
-        options=plan.options,
+        trigger=plan.asked.text,
+        options=plan.options | ({"with": ", ".join(w.ref for w in ready.workloads[1:])} if ready.workloads[1:] else {}),
         interval_s=ready.load.interval_s,
         pod_header=ready.load.pod_header,
     )
@@ -239,25 +302,45 @@ class _Run:
         ready: Ready,
         recorder: Recorder,
         reporter: Reporter,
-        environ: dict[str, str],
+        unclaimed: str,
     ) -> None:
         self.plan = plan
+        self.api = api
         self.ready = ready
+        self.unclaimed = unclaimed
         self.recorder = recorder
         self.engine = Engine(ready.load, recorder.append, stage=Stage.BASELINE)
-        self.observer = Observer(api, ready.workload, list(ready.services), recorder.append, on_life=self.engine.cut)
+        first, *others = ready.workloads
+        self.observer = Observer(
+            api, first, list(ready.services), recorder.append, on_life=self.engine.cut, others=others
+        )
+        header = recorder.header
+        self.journal = Journal(
+            plan.journals or recorder.path.parent,
+            header.run_id,
+            {
+                "kubeconfig": plan.kubeconfig,
+                "context": header.context,
+                "namespace": header.namespace,
+                "server": api.access.server,
+                "workload": header.workload,
+                "action": header.trigger,
+            },
+        )
         self.conductor = Conductor(
             api=api,
-            workload=ready.workload,
+            workloads=ready.workloads,
+            action=ready.action,
+            journal=self.journal,
             engine=self.engine,
             observer=self.observer,
             sink=recorder.append,
             reporter=reporter,
-            command=plan.command,
-            environ=environ,
             baseline_s=plan.baseline_s,
             tail_s=plan.tail_s,
             rollout_timeout_s=plan.rollout_timeout_s,
+            repeat=plan.repeat,
+            abort_on=plan.abort_on,
         )
         self.reporter = reporter
         self.collecting = trio.CancelScope()
@@ -276,7 +359,7 @@ class _Run:
         """Everything from the first arrival to the seal."""
         for service in self.ready.services:
             self.recorder.append(service)
-        for sentence in self.ready.missing:
+        for sentence in (*self.ready.missing, *([self.unclaimed] if self.unclaimed else [])):
             self.recorder.append(Note(at_ns=time.monotonic_ns(), topic="permission", text=sentence))
         try:
             with one_error():
@@ -285,6 +368,8 @@ class _Run:
         except RollcheckError as error:
             self.failure = error
             self._note("cluster", str(error))
+        finally:
+            await self._put_back()
         self._seal()
         return Finished(
             document=self.recorder.document(),
@@ -292,6 +377,37 @@ class _Run:
             interrupted=self.interrupted,
             failure=self.recorder.failure or self.failure,
         )
+
+    async def _put_back(self) -> None:
+        """Leave the cluster as it was found, whatever ended the run; not for ever, though: the journal outlives us."""
+        if self.plan.keep and self.conductor.done:
+            for number, entry in self.journal.open:
+                if entry.kind in TEMPLATES:
+                    self.journal.strike(number)
+        returned = [entry for _, entry in self.journal.open if entry.kind in TEMPLATES]
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + PUT_BACK_S):
+            await put_back_all(self.api, self.journal, self._tell_restored)
+        self.journal.close()
+        if returned and not self.interrupted and not self.failure:
+            await self._stands_again()
+
+    def _tell_restored(self, text: str, fine: bool) -> None:
+        self.recorder.append(Note(at_ns=time.monotonic_ns(), topic="restored", text=text, fatal=not fine))
+        self.reporter.say(text)
+
+    async def _stands_again(self) -> None:
+        """Wait for the rollout that goes back: a run that began in the middle of it would be refused."""
+        self.reporter.say("waiting for the rollout back to the former template (without load)")
+        with trio.move_on_after(self.plan.rollout_timeout_s), self.collecting:
+            for target in self.ready.workloads:
+                while True:
+                    try:
+                        now = await discover.find_workload(self.api, target.namespace, target.name, target.kind)
+                    except RollcheckError:
+                        return  # it is gone, or the API server is: nothing of ours is left to do
+                    if rollout.is_complete(now):
+                        break
+                    await trio.sleep(1)
 
     async def _collect(self) -> None:
         with self.collecting:

@@ -1,8 +1,9 @@
-"""`rollcheck run`: a Deployment is replaced under load, and what was lost is told."""
+"""`rollcheck run`: the pods of a workload are replaced under load, and what was lost is told."""
 
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from rollcheck.errors import UsageError
 
 if TYPE_CHECKING:
     from rollcheck.facts.document import LanePlan
+    from rollcheck.kube.actions.request import Request
     from rollcheck.load.plan import LoadPlan
 
 RUN_EPILOG = """Examples:
@@ -30,6 +32,13 @@ RUN_EPILOG = """Examples:
     rollcheck run --deploy web --qps 50 --expect-body Welcome
   your own deploy as the trigger:
     rollcheck run --deploy web -- helm upgrade web ./chart
+  another way to lose pods, and what it would do beforehand:
+    rollcheck run --deploy web --action 'drain n1' --dry-run
+
+\b
+Actions: restart, 'set-image CONTAINER=IMAGE', 'undo [REVISION]',
+'scale N' (and back), 'delete-pod [POD...|N|all]',
+'evict [POD...|N|all]', 'drain NODE', none (only watch).
 
 \b
 Durations are written as 500ms, 10s, 1m30s, or as bare seconds.
@@ -38,13 +47,25 @@ Exit codes: 0 graceful, 1 not graceful, 2 usage, 3 inconclusive,
 """
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 CONNECTIONS = 16
+RATE_CAP = 2000
+KINDS = {"deployment": "Deployment", "deploy": "Deployment", "statefulset": "StatefulSet", "sts": "StatefulSet",
+         "daemonset": "DaemonSet", "ds": "DaemonSet"}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """What is replaced, and how to get there."""
 
-    deploy: Annotated[str, typer.Option("--deploy", metavar="NAME", help="The Deployment to replace.")] = ""
+    deploy: Annotated[
+        list[str] | None,
+        typer.Option("--deploy", metavar="NAME", help="The Deployment to replace; again, or KIND/NAME, for more."),
+    ] = None
+    statefulset: Annotated[
+        list[str] | None, typer.Option("--statefulset", metavar="NAME", help="A StatefulSet to replace.")
+    ] = None
+    daemonset: Annotated[
+        list[str] | None, typer.Option("--daemonset", metavar="NAME", help="A DaemonSet to replace.")
+    ] = None
     namespace: Annotated[
         str, typer.Option("-n", "--namespace", metavar="NAME", help="Its namespace; the context's by default.")
     ] = ""
@@ -56,10 +77,22 @@ class Workload:
         False
     )
 
-    def check(self) -> None:
-        """Raise `UsageError` when no Deployment is named."""
-        if not self.deploy:
+    def targets(self) -> tuple[tuple[str, str], ...]:
+        """Kind and name of each workload, in the order Deployments, StatefulSets, DaemonSets.
+
+        Raises:
+            UsageError: none is named, one is named twice, or a kind is not known.
+        """
+        named = [
+            *(_kind_and_name(text) for text in self.deploy or ()),
+            *(("StatefulSet", text) for text in self.statefulset or ()),
+            *(("DaemonSet", text) for text in self.daemonset or ()),
+        ]
+        if not named or not all(name for _, name in named):
             raise UsageError("say which Deployment to replace, with --deploy NAME (its list: kubectl get deployments)")
+        if len(set(named)) < len(named):
+            raise UsageError("a workload is named twice; name each once")
+        return tuple(named)
 
     def confirm(self, context: str, namespace: str) -> None:
         """Ask before touching what looks like production or belongs to the cluster itself.
@@ -70,7 +103,8 @@ class Workload:
         risky = namespace in SYSTEM_NAMESPACES or "prod" in f"{context}/{namespace}".lower()
         if self.yes or not risky:
             return
-        question = f"replace the pods of deployment/{self.deploy} in namespace {namespace!r} of context {context!r}?"
+        named = ", ".join(f"{kind.lower()}/{name}" for kind, name in self.targets())
+        question = f"replace the pods of {named} in namespace {namespace!r} of context {context!r}?"
         if not sys.stdin.isatty():
             raise UsageError(f"{question} It looks like production or a system namespace: say so with --yes")
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
@@ -141,6 +175,14 @@ class Rate:
         float, typer.Option("--fresh-share", metavar="SHARE", help="Share on a connection of its own, 0 to 1.")
     ] = 0.5
 
+    def check_cap(self, sure: bool) -> None:
+        """Raise `UsageError` for a rate that a slip of the finger makes, unless one is sure."""
+        if self.qps > RATE_CAP and not sure:
+            raise UsageError(
+                f"--qps: {self.qps:g} requests per second are more than the {RATE_CAP} that a rollout's check needs; "
+                "say with --yes that the target can take them"
+            )
+
     def checked_qps(self) -> float:
         """The rate; raises `UsageError` for what is none."""
         if not math.isfinite(self.qps) or self.qps <= 0:
@@ -191,8 +233,95 @@ class Course:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Replacing:
+    """What is done to the workloads."""
+
+    action: Annotated[str, typer.Option("--action", metavar="ACTION", help="How pods are replaced, see below.")] = (
+        "restart"
+    )
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what the action would do, and change nothing.")] = (
+        False
+    )
+    repeat: Annotated[int, typer.Option("--repeat", metavar="K", min=1, help="Do it K times, back to back.")] = 1
+    abort_on_errors: Annotated[
+        str, typer.Option("--abort-on-errors", metavar="SHARE", help="Stop it when more fails than this, as 20%.")
+    ] = ""
+    undo_on_failure: Annotated[
+        bool,
+        typer.Option("--undo-on-failure", help="Keep a new image or revision, unless its rollout fails."),
+    ] = False
+    grace_period: Annotated[
+        int | None, typer.Option("--grace-period", metavar="SECONDS", help="Of pods deleted, evicted or drained.")
+    ] = None
+    force: Annotated[bool, typer.Option("--force", help="As kubectl drain and delete have it.")] = False
+    at_once: Annotated[bool, typer.Option("--at-once", help="Evict without waiting for the pod before.")] = False
+    node_of_pod: Annotated[
+        str, typer.Option("--node-of-pod", metavar="POD", help="Drain the node on which it runs.")
+    ] = ""
+    ignore_daemonsets: Annotated[bool, typer.Option("--ignore-daemonsets", help="As kubectl drain has it.")] = False
+    delete_emptydir_data: Annotated[bool, typer.Option("--delete-emptydir-data", help="As kubectl drain has it.")] = (
+        False
+    )
+    disable_eviction: Annotated[bool, typer.Option("--disable-eviction", help="As kubectl drain has it.")] = False
+
+    def request(self, command: list[str] | None, *, yes: bool) -> Request:
+        """What was asked for; raises `UsageError` for what cannot be."""
+        from rollcheck.kube.actions.request import Request, parse_action
+
+        name, words = parse_action(self.action)
+        if command:
+            if self.action != "restart":
+                raise UsageError("--action and a command after `--` are two ways to replace pods; choose one")
+            name, words = "command", ()
+        asked = Request(
+            name=name,
+            words=words,
+            command=tuple(command or ()),
+            grace_s=self.grace_period,
+            force=self.force,
+            at_once=self.at_once,
+            ignore_daemonsets=self.ignore_daemonsets,
+            delete_emptydir_data=self.delete_emptydir_data,
+            disable_eviction=self.disable_eviction,
+            node_of_pod=self.node_of_pod,
+            yes=yes,
+        )
+        asked.check()
+        if self.repeat > 1 and not asked.sort.repeats:
+            raise UsageError(f"--repeat: {name} cannot be done twice in a row; leave it out")
+        if self.undo_on_failure and name not in ("set-image", "undo"):
+            raise UsageError(f"--undo-on-failure is for set-image and undo, not for {name}")
+        return asked
+
+    def abort_share(self) -> float:
+        """The share of requests that may fail, 0 for no limit; raises `UsageError` for what is none."""
+        text = self.abort_on_errors.strip()
+        if not text:
+            return 0.0
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            share = math.nan
+        if not 0 < share <= 1:
+            raise UsageError(f"--abort-on-errors: {text!r} is no share of requests; write for example 20%")
+        return share
+
+    def recorded(self) -> dict[str, str]:
+        """What of it the document keeps beside the action itself."""
+        said = {
+            "repeat": str(self.repeat) if self.repeat > 1 else "",
+            "abort-on-errors": self.abort_on_errors,
+            "undo-on-failure": "yes" if self.undo_on_failure else "",
+            "grace-period": "" if self.grace_period is None else str(self.grace_period),
+            "at-once": "yes" if self.at_once else "",
+        }
+        return {name: value for name, value in said.items() if value}
+
+
 def run(
     workload: Workload,
+    replacing: Replacing,
     requests: Requests,
     rate: Rate,
     course: Course,
@@ -203,16 +332,19 @@ def run(
     output: Output = "text",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
 ) -> None:
-    """Put load on a Deployment, replace its pods, and say which requests were lost, and why."""
+    """Put load on a workload, replace its pods, and say which requests were lost, and why."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, before and after the run as well
     from rollcheck.cli.progress import Progressing
-    from rollcheck.run import RunPlan, execute
+    from rollcheck.run import RunPlan, execute, foretell
 
     check_output(output)
-    workload.check()
+    targets = workload.targets()
+    asked = replacing.request(command, yes=workload.yes)
+    rate.check_cap(workload.yes)
     load = requests.plan(rate)
     plan = RunPlan(
-        deploy=workload.deploy,
+        workloads=targets,
+        request=asked,
         load=load,
         kubeconfig=workload.kubeconfig,
         context=workload.context,
@@ -224,8 +356,17 @@ def run(
         rollout_timeout_s=course.checked_rollout_timeout_s(),
         row=course.good_answers,
         out=_out(out),
-        options=course.recorded(load),
+        options=course.recorded(load) | replacing.recorded(),
+        journals=journals_folder(),
+        repeat=replacing.repeat,
+        abort_on=replacing.abort_share(),
+        keep=replacing.undo_on_failure,
     )
+    if replacing.dry_run:
+        with Progressing(quiet=quiet) as progress:
+            told = foretell(plan, progress, lambda context, namespace: None)
+        print("\n".join([*told, "Nothing was changed (--dry-run)."]))
+        raise typer.Exit
     with Progressing(quiet=quiet) as progress:
         finished = execute(plan, progress, workload.confirm)
     if finished.interrupted:
@@ -238,6 +379,22 @@ def run(
     if finished.interrupted:
         raise typer.Exit(INTERRUPTED)
     raise typer.Exit(failure.exit_code if failure else analysis.exit_code)
+
+
+def journals_folder() -> Path:
+    """Where this user's runs write what they have to put back."""
+    state = os.environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if state.startswith("/") else Path(os.path.expanduser("~/.local/state"))  # noqa: PTH111
+    return base / "rollcheck"
+
+
+def _kind_and_name(text: str) -> tuple[str, str]:
+    kind, slash, name = text.partition("/")
+    if not slash:
+        return "Deployment", text
+    if kind.lower() not in KINDS:
+        raise UsageError(f"--deploy: {kind!r} is no kind of workload; write deployment/, statefulset/ or daemonset/")
+    return KINDS[kind.lower()], name
 
 
 def _body(text: str) -> bytes:

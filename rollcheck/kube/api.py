@@ -1,9 +1,9 @@
 """The one module that talks to the API server, and the only one that imports httpx.
 
-Reads and watches go over httpx on trio as raw JSON. Writes (PATCH, POST, DELETE) go through the official client's `ApiClient`, as it
-is the one that cluster owners know and whose `Configuration` has been loaded already; not through its API classes,
-whose model modules take half a second to import. A write runs in a thread, is bounded in time and is never abandoned:
-after it, we know whether it happened.
+Reads and watches go over httpx on trio as raw JSON. Writes (PATCH, POST, DELETE) go through the official client's
+`ApiClient`, as it is the one that cluster owners know and whose `Configuration` has been loaded already; not through
+its API classes, whose model modules take half a second to import. A write runs in a thread, is bounded in time and is
+never abandoned: after it, we know whether it happened.
 
 Every failure leaves as a `ClusterError` with one sentence. Nothing is retried here, but for what was answered 401: its
 token is made anew, once.
@@ -216,7 +216,7 @@ class Api:
     async def patch(
         self, path: str, body: Json | list[Json], *, kind: str = STRATEGIC, params: str = "fieldManager=rollcheck"
     ) -> tuple[int, Json]:
-        """Change an object, by strategic merge unless `kind` says otherwise; the status, and the object as it is now."""
+        """Change an object, by strategic merge unless `kind` says otherwise; the status, and the object as it is."""
         return await self._write("PATCH", path, body, kind, params)
 
     async def create(self, path: str, body: Json) -> tuple[int, Json]:
@@ -228,9 +228,7 @@ class Api:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", **(options or {})}
         return await self._write("DELETE", path, body, PLAIN, "")
 
-    async def _write(
-        self, method: str, path: str, body: Json | list[Json], kind: str, params: str
-    ) -> tuple[int, Json]:
+    async def _write(self, method: str, path: str, body: Json | list[Json], kind: str, params: str) -> tuple[int, Json]:
         for again in (True, False):
             header = await self._authorization()
             status, data, headers = await trio.to_thread.run_sync(

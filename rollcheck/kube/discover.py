@@ -17,6 +17,7 @@ import trio
 from rollcheck.errors import ClusterDenied, ClusterRefused, TargetUnreachable, UsageError
 from rollcheck.facts.cluster import Change, PodSeen, ServiceSeen, WorkloadSeen
 from rollcheck.kube import objects, routes
+from rollcheck.kube.actions.table import RESOURCES
 from rollcheck.kube.api import Api, CredentialsRefused, Json
 from rollcheck.kube.routes import Candidate
 from rollcheck.kube.tasks import one_error
@@ -27,21 +28,21 @@ ASKED_AT_ONCE = 4
 RESOLVE_WAIT_S = 3.0
 
 
-async def find_workload(api: Api, namespace: str, name: str) -> WorkloadSeen:
-    """The Deployment of that name.
+async def find_workload(api: Api, namespace: str, name: str, kind: str = "Deployment") -> WorkloadSeen:
+    """The workload of that name, a Deployment unless `kind` says otherwise.
 
     Raises:
         UsageError: there is none; the message names what is near: other names, other namespaces.
         ClusterError: the API server does not answer, or does not let us.
     """
-    path = f"/apis/apps/v1/namespaces/{quote(namespace, safe='')}/deployments/{quote(name, safe='')}"
+    path = f"/apis/apps/v1/namespaces/{quote(namespace, safe='')}/{RESOURCES[kind]}/{quote(name, safe='')}"
     try:
         raw = await api.get(path)
     except ClusterRefused as e:
         if e.status != 404:
             raise
-        raise UsageError(await _not_found(api, namespace, name)) from e
-    return objects.workload(raw, time.monotonic_ns(), Change.LISTED)
+        raise UsageError(await _not_found(api, namespace, name, kind)) from e
+    return objects.workload(raw, time.monotonic_ns(), Change.LISTED, kind)
 
 
 async def find_pods(api: Api, workload: WorkloadSeen) -> list[PodSeen]:
@@ -193,16 +194,17 @@ async def _list_or_nothing(api: Api, path: str, params: dict[str, str] | None = 
         raise
 
 
-async def _not_found(api: Api, namespace: str, name: str) -> str:
-    """The sentence for a Deployment that is not there, with what the cluster lets us see of what is."""
+async def _not_found(api: Api, namespace: str, name: str, kind: str) -> str:
+    """The sentence for a workload that is not there, with what the cluster lets us see of what is."""
     if missing := await _missing_namespace(api, namespace):
         return missing
-    here = [_name(raw) for raw in await _list_or_nothing(api, f"/apis/apps/v1/namespaces/{namespace}/deployments")]
+    resource = RESOURCES[kind]
+    here = [_name(raw) for raw in await _list_or_nothing(api, f"/apis/apps/v1/namespaces/{namespace}/{resource}")]
     elsewhere = [
         str(raw["metadata"].get("namespace", ""))
-        for raw in await _list_or_nothing(api, "/apis/apps/v1/deployments", {"fieldSelector": f"metadata.name={name}"})
+        for raw in await _list_or_nothing(api, f"/apis/apps/v1/{resource}", {"fieldSelector": f"metadata.name={name}"})
     ]
-    sentence = f"there is no deployment {name!r} in namespace {namespace!r}"
+    sentence = f"there is no {kind.lower()} {name!r} in namespace {namespace!r}"
     if elsewhere:
         return f"{sentence}, but in {', '.join(sorted(elsewhere)[:5])}; choose with -n"
     if near := difflib.get_close_matches(name, here, 3):

@@ -33,6 +33,7 @@ MESSAGE_LENGTH = 300
 REVISION = "deployment.kubernetes.io/revision"
 SERVICE_NAME = "kubernetes.io/service-name"
 TEMPLATE_HASH = "pod-template-hash"
+CONTROLLER_HASH = "controller-revision-hash"
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
 
 _SLEEP = re.compile(r"(?:exec\s+)?(?:/usr)?(?:/bin/)?sleep\s+(\d+(?:\.\d+)?)(s?)\s*;?", re.ASCII)
@@ -73,7 +74,7 @@ def pod(raw: Json, seen_ns: Instant, change: Change, *, with_spec: bool) -> PodS
         **_sight(meta, seen_ns, change),
         owner_uid=_text(owner, "uid"),
         owner_name=_text(owner, "name"),
-        template_hash=_text(_map(meta, "labels"), TEMPLATE_HASH),
+        template_hash=_text(_map(meta, "labels"), TEMPLATE_HASH) or _text(_map(meta, "labels"), CONTROLLER_HASH),
         node=_text(spec, "nodeName"),
         ip=_text(status, "podIP"),
         phase=_text(status, "phase") or "Unknown",
@@ -113,26 +114,17 @@ def pod_spec(spec: Json) -> PodSpec:
     )
 
 
-def workload(raw: Json, seen_ns: Instant, change: Change) -> WorkloadSeen:
-    """A Deployment."""
+def workload(raw: Json, seen_ns: Instant, change: Change, kind: str = "Deployment") -> WorkloadSeen:
+    """A Deployment, a StatefulSet or a DaemonSet; items of a list do not say which, so `kind` does."""
     meta, spec, status = _map(raw, "metadata"), _map(raw, "spec"), _map(raw, "status")
     template = _map(spec, "template")
-    strategy = _text(_map(spec, "strategy"), "type") or "RollingUpdate"
-    rolling = _map(_map(spec, "strategy"), "rollingUpdate")
-    surge, unavailable = rolling.get("maxSurge", "25%"), rolling.get("maxUnavailable", "25%")
+    course = _course(kind, spec, status)
     return WorkloadSeen(
         **_sight(meta, seen_ns, change),
-        kind="Deployment",
+        kind=kind,
         generation=_int(meta, "generation"),
         observed_generation=_int(status, "observedGeneration"),
-        replicas=_int(spec, "replicas", 1),
-        status_replicas=_int(status, "replicas"),
-        updated=_int(status, "updatedReplicas"),
-        ready=_int(status, "readyReplicas"),
-        available=_int(status, "availableReplicas"),
-        strategy=strategy,
-        max_surge=str(surge) if strategy == "RollingUpdate" else "",
-        max_unavailable=str(unavailable) if strategy == "RollingUpdate" else "",
+        **course,
         min_ready_s=_int(spec, "minReadySeconds"),
         progress_deadline_s=_int(spec, "progressDeadlineSeconds", 600),
         paused=spec.get("paused") is True,
@@ -153,6 +145,63 @@ def workload(raw: Json, seen_ns: Instant, change: Change) -> WorkloadSeen:
     )
 
 
+class Course(TypedDict):
+    """How many pods a workload is to have and has, and how it replaces them."""
+
+    replicas: int
+    status_replicas: int
+    updated: int
+    ready: int
+    available: int
+    strategy: str
+    max_surge: str
+    max_unavailable: str
+    partition: int
+    settled: bool
+
+
+def _course(kind: str, spec: Json, status: Json) -> Course:
+    if kind == "DaemonSet":
+        return _daemon_course(spec, status)
+    stateful = kind == "StatefulSet"
+    strategy = _map(spec, "updateStrategy" if stateful else "strategy")
+    rolling = _map(strategy, "rollingUpdate")
+    surge, unavailable = ("0", "1") if stateful else ("25%", "25%")
+    sort = _text(strategy, "type") or "RollingUpdate"
+    moves = sort == "RollingUpdate"
+    return Course(
+        replicas=_int(spec, "replicas", 1),
+        status_replicas=_int(status, "replicas"),
+        updated=_int(status, "updatedReplicas"),
+        ready=_int(status, "readyReplicas"),
+        available=_int(status, "availableReplicas"),
+        strategy=sort,
+        max_surge=str(rolling.get("maxSurge", surge)) if moves else "",
+        max_unavailable=str(rolling.get("maxUnavailable", unavailable)) if moves else "",
+        partition=_int(rolling, "partition") if stateful else 0,
+        settled=not stateful or _text(status, "currentRevision") == _text(status, "updateRevision"),
+    )
+
+
+def _daemon_course(spec: Json, status: Json) -> Course:
+    strategy = _map(spec, "updateStrategy")
+    rolling = _map(strategy, "rollingUpdate")
+    sort = _text(strategy, "type") or "RollingUpdate"
+    moves = sort == "RollingUpdate"
+    return Course(
+        replicas=_int(status, "desiredNumberScheduled"),
+        status_replicas=_int(status, "currentNumberScheduled"),
+        updated=_int(status, "updatedNumberScheduled"),
+        ready=_int(status, "numberReady"),
+        available=_int(status, "numberAvailable"),
+        strategy=sort,
+        max_surge=str(rolling.get("maxSurge", "0")) if moves else "",
+        max_unavailable=str(rolling.get("maxUnavailable", "1")) if moves else "",
+        partition=0,
+        settled=True,
+    )
+
+
 def replica_set(raw: Json, seen_ns: Instant, change: Change) -> ReplicaSetSeen:
     """A ReplicaSet."""
     meta, status = _map(raw, "metadata"), _map(raw, "status")
@@ -164,6 +213,12 @@ def replica_set(raw: Json, seen_ns: Instant, change: Change) -> ReplicaSetSeen:
         replicas=_int(_map(raw, "spec"), "replicas", 1),
         ready=_int(status, "readyReplicas"),
     )
+
+
+def scale_target(raw: Json) -> tuple[str, str, str]:
+    """Of a HorizontalPodAutoscaler: kind and name of what it scales, and its own uid."""
+    target = _map(_map(raw, "spec"), "scaleTargetRef")
+    return _text(target, "kind"), _text(target, "name"), _text(_map(raw, "metadata"), "uid")
 
 
 def endpoint_slice(raw: Json, seen_ns: Instant, change: Change) -> SliceSeen:

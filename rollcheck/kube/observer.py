@@ -1,14 +1,14 @@
 """Everything that is watched during a run, in one nursery: facts go out as they come in, the present state is kept.
 
-Two resources are indispensable, the Deployment and its Pods. Of the others each can be forbidden (403) or unknown (404)
-on its own: then a `Note` says what the run cannot see, and it goes on without.
+Two resources are indispensable, the workloads and their Pods. Of the others each can be forbidden (403) or unknown
+(404) on its own: then a `Note` says what the run cannot see, and it goes on without.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from rollcheck.facts.clock import SECOND, Instant
 from rollcheck.facts.cluster import Change, PodSeen, ReplicaSetSeen, ServiceSeen, SliceSeen, WatchGap, WorkloadSeen
 from rollcheck.facts.document import Fact
 from rollcheck.kube import objects
+from rollcheck.kube.actions.table import RESOURCES
 from rollcheck.kube.api import Api, CredentialsRefused, NoAnswer
 from rollcheck.kube.reflector import Delta, Reflector, Resource
 from rollcheck.kube.tasks import one_error
@@ -37,15 +38,16 @@ _WITHOUT = {
     "replicasets": "old and new pods are told apart by their labels only",
     "endpointslices": "it cannot be told when a pod left its Service",
     "events": "what the kubelet and the controllers said (preStop, SIGTERM, failing probes) is not known",
+    "horizontalpodautoscalers": "an autoscaler's scaling cannot be told from anybody else's",
 }
 
 
 class Observer:
-    """Watches one Deployment and what belongs to it.
+    """Watches workloads and what belongs to them.
 
     Args:
         api: the API server.
-        workload: the Deployment as it was found.
+        workload: the first workload as it was found; others: those beside it, in the same namespace.
         services: the Services whose EndpointSlices count; with none, every slice that names one of our pods does.
         sink: called, sync, with each fact in the order in which it arrived.
         on_life: called just before the facts of a pod's deletion, disappearance, exit or change of readiness, and of a
@@ -55,7 +57,7 @@ class Observer:
         pods: uid → pod, those that exist now.
         slices: uid → EndpointSlice, likewise.
         replica_sets: uid → ReplicaSet of the workload, likewise.
-        workload: as it is now; None once it was deleted.
+        workloads: `deployment/web` → as it is now; None once it was deleted.
         last_contact_ns: the last sign of life of the API server.
     """
 
@@ -66,23 +68,36 @@ class Observer:
         services: list[ServiceSeen],
         sink: Callable[[Fact], None],
         on_life: Callable[[], None] | None = None,
+        *,
+        others: Sequence[WorkloadSeen] = (),
     ) -> None:
         self.pods: dict[str, PodSeen] = {}
         self.slices: dict[str, SliceSeen] = {}
         self.replica_sets: dict[str, ReplicaSetSeen] = {}
-        self.workload: WorkloadSeen | None = workload
+        self.workloads: dict[str, WorkloadSeen | None] = {w.ref: w for w in (workload, *others)}
         self.last_contact_ns: Instant = time.monotonic_ns()
         self._api = api
-        self._target = workload
+        self._targets = (workload, *others)
+        self._owners: dict[str, str] = {}
         self._services = {s.name for s in services}
         self._sink = sink
         self._on_life = on_life or (lambda: None)
         self._specs_known: set[str] = set()
-        self._uids = {workload.uid}
-        self._names = re.compile(rf"{re.escape(workload.name)}-{_HASH}+(-{_HASH}+)?")
+        self._uids = {w.uid for w in self._targets}
+        names = "|".join(re.escape(w.name) for w in self._targets)
+        self._names = re.compile(rf"({names})-{_HASH}+(-{_HASH}+)?")
         self._changed = trio.Event()
         self._silence: tuple[Instant, str] | None = None
         self._reflectors: list[Reflector] = []
+
+    @property
+    def workload(self) -> WorkloadSeen | None:
+        """The first workload as it is now; None once it was deleted."""
+        return self.workloads[self._targets[0].ref]
+
+    def pods_of(self, workload: WorkloadSeen) -> list[PodSeen]:
+        """The pods of one of the workloads that exist now."""
+        return [pod for uid, pod in self.pods.items() if self._owners.get(uid) == workload.ref]
 
     @property
     def healthy(self) -> bool:
@@ -127,17 +142,23 @@ class Observer:
         await self._changed.wait()
 
     def _plan(self) -> list[tuple[Resource, Callable[[Delta, Instant], None]]]:
-        namespace, name = self._target.namespace, self._target.name
+        namespace = self._targets[0].namespace
         apps = f"/apis/apps/v1/namespaces/{namespace}"
         core = f"/api/v1/namespaces/{namespace}"
         discovery = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}"
-        ours = self._target.pod_selector
+        scaling = f"/apis/autoscaling/v2/namespaces/{namespace}"
         slices = f"{objects.SERVICE_NAME} in ({','.join(sorted(self._services))})" if self._services else ""
+        plan: list[tuple[Resource, Callable[[Delta, Instant], None]]] = []
+        for one in self._targets:
+            kind, ours, named = RESOURCES[one.kind], one.pod_selector, f"metadata.name={one.name}"
+            plan.append((Resource(kind, f"{apps}/{kind}", fields=named), partial(self._take_workload, one)))
+            if one.kind == "Deployment":
+                plan.append((Resource("replicasets", f"{apps}/replicasets", labels=ours), self._take_replica_set))
+            plan.append((Resource("pods", f"{core}/pods", labels=ours), partial(self._take_pod, one)))
         return [
-            (Resource("deployments", f"{apps}/deployments", fields=f"metadata.name={name}"), self._take_workload),
-            (Resource("replicasets", f"{apps}/replicasets", labels=ours), self._take_replica_set),
-            (Resource("pods", f"{core}/pods", labels=ours), self._take_pod),
+            *plan,
             (Resource("endpointslices", f"{discovery}/endpointslices", labels=slices), self._take_slice),
+            (Resource("horizontalpodautoscalers", f"{scaling}/horizontalpodautoscalers"), self._take_autoscaler),
             (Resource("events", f"{core}/events"), self._take_event),
         ]
 
@@ -156,22 +177,30 @@ class Observer:
         changed, self._changed = self._changed, trio.Event()
         changed.set()
 
-    def _take_workload(self, delta: Delta, seen_ns: Instant) -> None:
-        seen = objects.workload(delta.raw, seen_ns, delta.change)
+    def _take_workload(self, target: WorkloadSeen, delta: Delta, seen_ns: Instant) -> None:
+        seen = objects.workload(delta.raw, seen_ns, delta.change, target.kind)
         self._uids.add(seen.uid)
-        self.workload = None if delta.change in GONE else seen
+        self.workloads[target.ref] = None if delta.change in GONE else seen
         self._sink(seen)
+
+    def _take_autoscaler(self, delta: Delta, _: Instant) -> None:
+        """Only its events are facts: they say what it did, and why."""
+        kind, name, uid = objects.scale_target(delta.raw)
+        if any((w.kind, w.name) == (kind, name) for w in self._targets):
+            self._uids.add(uid)
 
     def _take_replica_set(self, delta: Delta, seen_ns: Instant) -> None:
         seen = objects.replica_set(delta.raw, seen_ns, delta.change)
-        if seen.owner_uid != self._target.uid and seen.uid not in self.replica_sets:
+        if seen.owner_uid not in {w.uid for w in self._targets} and seen.uid not in self.replica_sets:
             return  # another workload's, whose labels happen to fit
         self._uids.add(seen.uid)
         _keep(self.replica_sets, seen)
         self._sink(seen)
 
-    def _take_pod(self, delta: Delta, seen_ns: Instant) -> None:
+    def _take_pod(self, target: WorkloadSeen, delta: Delta, seen_ns: Instant) -> None:
         uid, _ = objects.uid_and_version(delta.raw)
+        if self._owners.setdefault(uid, target.ref) != target.ref:
+            return  # two selectors pick it: the first tells of it
         seen = objects.pod(delta.raw, seen_ns, delta.change, with_spec=uid not in self._specs_known)
         before = self.pods.get(uid)
         if before is not None and is_life(before, seen):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import trio
 
 from rollcheck.errors import ClusterDenied, ClusterRefused
+from rollcheck.kube.actions.table import needs_of
 from rollcheck.kube.api import Api, CredentialsRefused
 from rollcheck.kube.tasks import one_error
 
@@ -18,7 +20,8 @@ class Right:
     """One verb on one resource.
 
     Attributes:
-        why: what is lost without it.
+        namespace: empty for the whole cluster.
+        why: what it is for, or what is lost without it.
         required: whether a run cannot be without it.
     """
 
@@ -30,38 +33,26 @@ class Right:
     required: bool
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.resource}{'.' + self.group if self.group else ''} in namespace {self.namespace}"
+        where = f"in namespace {self.namespace}" if self.namespace else "in the whole cluster"
+        name, _, part = self.resource.partition("/")
+        return f"{self.verb} {name}{'.' + self.group if self.group else ''}{'/' + part if part else ''} {where}"
 
 
-def needed_rights(namespace: str, *, restart: bool) -> list[Right]:
-    """Everything a run asks for, the required first."""
-    needs = [
-        ("deployments", "apps", "the workload itself is read from it", True, ("get", "list", "watch")),
-        ("pods", "", "the ends of pods are read from it", True, ("list", "watch")),
-        ("replicasets", "apps", "without it pods are told apart by labels only", False, ("list", "watch")),
-        ("endpointslices", "discovery.k8s.io", "without it it cannot be told when a pod left its Service", False,
-         ("list", "watch")),
-        ("events", "", "without it preStop and SIGTERM cannot be placed", False, ("list", "watch")),
-        ("services", "", "without it no URL can be found: give --url", False, ("list",)),
-        ("ingresses", "networking.k8s.io", "without it no URL is looked for behind an Ingress", False, ("list",)),
-    ]  # fmt: skip
-    rights = [
-        Right(verb, resource, group, namespace, why, required)
-        for resource, group, why, required, verbs in needs
-        for verb in verbs
+def needed_rights(namespace: str, action: str, kinds: Iterable[str] = ("Deployment",)) -> list[Right]:
+    """Everything a run asks for, by the table of actions: what the action itself needs comes first."""
+    return [
+        Right(need.verb, need.resource, need.group, "" if need.cluster else namespace, need.why, need.required)
+        for need in needs_of(action, kinds)
     ]
-    if restart:
-        rights.insert(0, Right("patch", "deployments", "apps", namespace, "a restart is a patch of it", True))
-    return rights
 
 
-async def missing_rights(api: Api, namespace: str, *, restart: bool) -> list[Right]:
+async def missing_rights(api: Api, namespace: str, action: str, kinds: Iterable[str] = ("Deployment",)) -> list[Right]:
     """The rights that the run would use and does not have; empty as well when the server lets nobody ask.
 
     Raises:
         ClusterError: the API server does not answer, or does not know us.
     """
-    rights = needed_rights(namespace, restart=restart)
+    rights = needed_rights(namespace, action, kinds)
     allowed: dict[Right, bool] = {}
 
     async def ask(right: Right) -> None:
@@ -75,12 +66,10 @@ async def missing_rights(api: Api, namespace: str, *, restart: bool) -> list[Rig
 
 
 async def _is_allowed(api: Api, right: Right) -> bool:
-    attributes = {
-        "namespace": right.namespace,
-        "verb": right.verb,
-        "resource": right.resource,
-        "group": right.group,
-    }
+    resource, _, part = right.resource.partition("/")
+    attributes = {"namespace": right.namespace, "verb": right.verb, "resource": resource, "group": right.group}
+    if part:
+        attributes["subresource"] = part
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",

@@ -24,11 +24,13 @@ ENDED_PHASES = ("Succeeded", "Failed")
 
 def problems_before(workload: WorkloadSeen, pods: Iterable[PodSeen]) -> str:
     """Why a run on this workload would show nothing, in one sentence with the way out; empty when it is fit."""
-    what = f"deployment/{workload.name} in namespace {workload.namespace}"
+    what = f"{workload.ref} in namespace {workload.namespace}"
     if workload.paused:
-        return f"{what} is paused: run `kubectl rollout resume deployment/{workload.name}` first"
+        return f"{what} is paused: run `kubectl rollout resume {workload.ref}` first"
+    if workload.replicas == 0 and workload.kind == "DaemonSet":
+        return f"{what} has no node to run on: see its nodeSelector and the taints of the nodes"
     if workload.replicas == 0:
-        return f"{what} has 0 replicas: run `kubectl scale deployment/{workload.name} --replicas=3` first"
+        return f"{what} has 0 replicas: run `kubectl scale {workload.ref} --replicas=3` first"
     if workload.observed_generation < workload.generation:
         return f"{what} has a change that its controller has not taken up yet: is kube-controller-manager running?"
     why = stuck(workload, pods)
@@ -38,15 +40,27 @@ def problems_before(workload: WorkloadSeen, pods: Iterable[PodSeen]) -> str:
         ready = min(workload.ready, workload.available)
         return f"{what} is not ready: {ready} of {workload.replicas} pods are available; a run needs a healthy start"
     if not is_complete(workload):
-        return f"{what} is in the middle of a rollout: wait for `kubectl rollout status deployment/{workload.name}`"
+        return f"{what} is in the middle of a rollout: wait for `kubectl rollout status {workload.ref}`"
     return ""
 
 
 def is_complete(workload: WorkloadSeen) -> bool:
-    """What `kubectl rollout status` calls done. Old pods may still be serving, and dying, at that moment."""
+    """What `kubectl rollout status` calls done. Old pods may still be serving, and dying, at that moment.
+
+    A StatefulSet with a partition is done when the pods above it are; one with OnDelete when every pod is ready, as
+    there is nothing else to wait for.
+    """
+    if workload.observed_generation < workload.generation:
+        return False
+    if workload.strategy == "OnDelete":
+        return workload.ready >= workload.replicas
+    if workload.kind == "DaemonSet":
+        return workload.updated >= workload.replicas and workload.available >= workload.replicas
+    if workload.kind == "StatefulSet":
+        moved = workload.updated >= workload.replicas - workload.partition if workload.partition else workload.settled
+        return workload.ready >= workload.replicas and workload.status_replicas == workload.replicas and moved
     return (
-        workload.observed_generation >= workload.generation
-        and workload.updated == workload.replicas
+        workload.updated == workload.replicas
         and workload.status_replicas == workload.updated
         and workload.available == workload.updated
     )
@@ -67,6 +81,12 @@ def stuck(workload: WorkloadSeen, pods: Iterable[PodSeen]) -> str:
         if condition.type == "Progressing" and condition.reason == "ProgressDeadlineExceeded":
             return f"its rollout made no progress for {workload.progress_deadline_s} s ({condition.message})"
     return ""
+
+
+def replaced_by_rollout(workload: WorkloadSeen, pod: PodSeen) -> bool:
+    """Whether a new template ends this pod: not below a StatefulSet's partition."""
+    ordinal = pod.name.removeprefix(f"{workload.name}-")
+    return not (workload.partition and ordinal.isdecimal() and int(ordinal) < workload.partition)
 
 
 def old_uids(pods: Iterable[PodSeen]) -> frozenset[str]:

@@ -13,7 +13,8 @@ from rollcheck.errors import ClusterDenied, ClusterRefused, UsageError
 from rollcheck.facts.actions import Action
 from rollcheck.facts.clock import parse_time
 from rollcheck.facts.cluster import Change
-from rollcheck.kube import actions, objects
+from rollcheck.kube import objects
+from rollcheck.kube.actions import rollouts as actions
 from rollcheck.kube.api import Api
 from tests.fakes import recorded
 from tests.fakes.api import Answer, FakeApi, Request, Stream, access_to, serving, status_object

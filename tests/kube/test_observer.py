@@ -52,6 +52,7 @@ class Cluster:
             "replicasets": copy.deepcopy(OWNED),
             "pods": pods["items"],
             "endpointslices": slices["items"],
+            "horizontalpodautoscalers": [],
             "events": [],
         }
         self.watches: dict[str, bytes] = {"pods": pod_bytes, "endpointslices": slice_bytes}
@@ -128,7 +129,8 @@ async def test_started_means_that_every_resource_has_been_listed() -> None:
     cluster = Cluster()
     run = await Run().until(cluster, at_once)
     listed = [r.path.rpartition("/")[2] for r in cluster.requests if "watch" not in r.query]
-    assert listed[:5] == ["deployments", "replicasets", "pods", "endpointslices", "events"]
+    resources = ["deployments", "replicasets", "pods", "endpointslices", "horizontalpodautoscalers", "events"]
+    assert listed[:6] == resources
     assert {type(f) for f in run.facts[:3]} == {WorkloadSeen, ReplicaSetSeen, PodSeen}
 
 
@@ -144,6 +146,7 @@ async def test_each_resource_is_narrowed_to_what_concerns_us() -> None:
         "replicasets": "app=web",
         "pods": "app=web",
         "endpointslices": "kubernetes.io/service-name in (web)",
+        "horizontalpodautoscalers": None,
         "events": None,
     }
 

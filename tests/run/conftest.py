@@ -10,6 +10,7 @@ import pytest
 
 from rollcheck import conductor
 from rollcheck.analyze import generator
+from rollcheck.kube.actions import watching
 from tests.fakes.cluster import Cluster
 from tests.fakes.target import Target
 from tests.run.stage import Stand
@@ -26,7 +27,7 @@ def no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a real cluster is given seconds, this one needs none."""
     monkeypatch.setattr(conductor, "STUCK_PATIENCE_S", 0.2)
-    monkeypatch.setattr(conductor, "SETTLE_S", 0.2)
+    monkeypatch.setattr(watching, "SETTLE_S", 0.2)
 
 
 @pytest.fixture(autouse=True)

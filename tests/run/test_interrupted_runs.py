@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from rollcheck.facts.attempts import Outcome, Stage
-from rollcheck.kube import actions
+from rollcheck.kube.actions import rollouts as actions
 
 pytestmark = pytest.mark.loopback
 

@@ -8,7 +8,8 @@ from rollcheck.analyze.model import Verdict
 from rollcheck.errors import ClusterDenied, ClusterUnreachable
 from rollcheck.facts.attempts import Stage
 from rollcheck.facts.cluster import WatchGap
-from rollcheck.kube import actions, reflector
+from rollcheck.kube import reflector
+from rollcheck.kube.actions import rollouts as actions
 
 pytestmark = pytest.mark.loopback
 
