@@ -15,9 +15,10 @@ from rollcheck.render.terminal import fix_names, render_terminal
 
 RESULT = "result.json"
 SUMMARY = "summary.txt"
+PAGE = "report.html"
 TIMELINE_PNG = "timeline.png"
 TIMELINE_SVG = "timeline.svg"
-RENDERED = (RESULT, SUMMARY, TIMELINE_PNG, TIMELINE_SVG)
+RENDERED = (RESULT, SUMMARY, PAGE, TIMELINE_PNG, TIMELINE_SVG)
 """Files that every report has; a patch of the report is beside them as `fix-1.yaml`, `fix-2.yaml`, …"""
 
 SUMMARY_WIDTH = 80
@@ -43,6 +44,9 @@ def write_report(analysis: Analysis, folder: Path) -> None:
         _replace(folder / SUMMARY, summary(analysis, fixes).encode())
         for stale in set(folder.glob("fix-[0-9]*.yaml")) - {folder / name for name in fixes}:
             stale.unlink()
+        from rollcheck.render.html.run import render_run  # noqa: PLC0415  # as the pictures: not before it is drawn
+
+        _replace(folder / PAGE, render_run(analysis))
         from rollcheck.render.figures import timeline_images  # noqa: PLC0415  # matplotlib takes 0.5 s
 
         png, svg = timeline_images(analysis)
