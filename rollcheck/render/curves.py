@@ -7,58 +7,30 @@ loads know it.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 
-import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from rollcheck.analyze.compare import Comparison
 from rollcheck.analyze.loadmodel import SecondRow
 from rollcheck.analyze.results import Curve, Result
 from rollcheck.facts.clock import SECOND
 from rollcheck.render.comparison import verdict
+from rollcheck.render.drawing import BLUE, VERMILLION, WIDTH, milliseconds_axis, percentile_axis, saved, style
 from rollcheck.render.text import clean, shorten
 
-SIDES = {"A": ("#0072B2", "-", "o"), "B": ("#D55E00", "--", "v")}
+SIDES = {"A": (BLUE, "-", "o"), "B": (VERMILLION, "--", "v")}
 """Colour, line and mark of each: they can be told apart without colours."""
 POINTS = 200
-WIDTH = 10.0
 
 
 def comparison_images(comparison: Comparison) -> tuple[bytes, bytes]:
     """The picture as PNG and as SVG; the same comparison gives the same bytes with the same matplotlib."""
-    with mpl.rc_context():
-        _set_style()
-        figure = comparison_figure(comparison)
-        out = []
-        for form, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format=form, metadata=metadata)
-            out.append(buffer.getvalue())
-    return out[0], out[1]
-
-
-def _set_style() -> None:
-    mpl.rcdefaults()  # whatever a user's matplotlibrc says, the picture is the same
-    mpl.rcParams.update(
-        {
-            "font.family": ["DejaVu Sans"],
-            "font.size": 9,
-            "svg.fonttype": "none",
-            "svg.hashsalt": "rollcheck",
-            "savefig.dpi": 120,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.titlesize": 9.5,
-            "axes.titlelocation": "left",
-        }
-    )
+    with style():
+        return saved(comparison_figure(comparison))
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
@@ -94,14 +66,8 @@ def _percentiles(axes: Axes, comparison: Comparison) -> None:
         colour, line, _ = SIDES[side]
         values = [max(curve.at(100 - 100 / share), 1.0) / 1000 for share in shares]
         axes.plot(shares, values, color=colour, linestyle=line, linewidth=1.7, label=_name(side, result))
-    axes.set_xscale("log")
-    axes.set_xlim(1, furthest)
-    axes.set_yscale("log")
-    nines = math.ceil(math.log10(furthest))
-    axes.xaxis.set_major_locator(FixedLocator([1, 2, 4, *(10**n for n in range(1, nines + 1))]))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 - 100 / share:.10g}%"))
-    _milliseconds(axes)
+    percentile_axis(axes, furthest)
+    milliseconds_axis(axes)
     if axes.get_lines():
         legend = axes.legend(loc="upper left", frameon=False)
         for text in legend.get_texts():
@@ -123,9 +89,8 @@ def _over_time(axes: Axes, comparison: Comparison) -> None:
         axes.plot(
             at, values, color=colour, linestyle=line, marker=mark, markersize=3 if len(at) <= 120 else 0, linewidth=1.1
         )
-    axes.set_yscale("log")
     axes.set_xlabel("seconds since the start of each load")
-    _milliseconds(axes)
+    milliseconds_axis(axes)
 
 
 def _series(rows: Sequence[SecondRow]) -> tuple[list[float], list[float]]:
@@ -136,24 +101,6 @@ def _series(rows: Sequence[SecondRow]) -> tuple[list[float], list[float]]:
         [(row.at_ns - first) / SECOND for row in rows],
         [nothing if row.p99_us is None else max(row.p99_us, 1) / 1000 for row in rows],
     )
-
-
-def _milliseconds(axes: Axes) -> None:
-    """A logarithmic axis with round numbers on it, at least two of them where the values allow it."""
-    drawn = [np.asarray(line.get_ydata(), dtype=np.float64) for line in axes.get_lines()]
-    values = np.concatenate([np.empty(0), *drawn])
-    values = values[np.isfinite(values)]  # a second without answers is drawn as a gap
-    values = values if len(values) else np.ones(1)
-    low, high = float(np.min(values)) / 1.3, float(np.max(values)) * 1.3
-    steps = (1, 2, 5) if high / low < 100 else (1,)
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(FixedLocator([step * 10.0**power for power in powers for step in steps]))
-    axes.set_ylabel("ms")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
-    axes.grid(color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
 
 
 def _name(side: str, result: Result) -> str:

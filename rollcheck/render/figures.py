@@ -20,13 +20,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from rollcheck.analyze.model import Analysis
+from rollcheck.render.drawing import drawable
 from rollcheck.render.picture import Picture, PodRow, picture_of
 from rollcheck.render.text import count, shorten
 
@@ -140,7 +141,7 @@ def _row_height(picture: Picture) -> float:
 
 def _drawn(picture: Picture) -> Figure:
     bands = _bands(picture)
-    headline = textwrap.wrap(_drawable(picture.headline), 125)[:3] or [""]
+    headline = textwrap.wrap(drawable(picture.headline), 125)[:3] or [""]
     top, gap, bottom = 0.92 + 0.17 * len(headline), 0.38, 1.05
     height = top + bottom + sum(band.height for band in bands) + gap * (len(bands) - 1)
     figure = Figure(figsize=(WIDTH, height))
@@ -346,7 +347,7 @@ def _ends(axes: Axes, pods: tuple[PodRow, ...], *, size: float) -> None:
         if pod.ended:
             at, codes = pod.ended
             axes.annotate(
-                _drawable(codes),
+                drawable(codes),
                 (max(at, pod.states[-1][2]) if pod.states else at, row - 0.1),
                 xytext=(4, 0),
                 textcoords="offset points",
@@ -413,16 +414,10 @@ _PANELS = {
 
 def _fitted(label: str, size: float) -> str:
     """A label of the left margin, its middle left out where it would be wider."""
-    label, font = _drawable(label), FontProperties(family="DejaVu Sans", size=size)
+    label, font = drawable(label), FontProperties(family="DejaVu Sans", size=size)
     room = (_LEFT - 0.2) * 72
     wide, _, _ = text_to_path.get_text_width_height_descent(label, font, ismath=False)
     while wide > room and len(label) > 8:
         label = shorten(label, max(8, min(len(label) - 1, int(len(label) * room / wide))))
         wide, _, _ = text_to_path.get_text_width_height_descent(label, font, ismath=False)
     return label
-
-
-def _drawable(text: str) -> str:
-    """`text` with every character that the font lacks replaced by one that it has."""
-    glyphs = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
-    return "".join(c if ord(c) in glyphs else "\ufffd" for c in text)

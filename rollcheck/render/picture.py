@@ -234,7 +234,12 @@ FAMILIES = ("refused", "reset", "timeout", "status", "other", "not sent")
 
 def family_of(attempt: Attempt) -> str:
     """Which of `FAMILIES` a failed attempt belongs to."""
-    return _FAMILIES.get(attempt.outcome, "other")
+    return family_of_outcome(attempt.outcome)
+
+
+def family_of_outcome(outcome: Outcome) -> str:
+    """The same, of how it ended."""
+    return _FAMILIES.get(outcome, "other")
 
 
 def _failure_rows(axis: Axis, timeline: Timeline) -> tuple[FailureRow, ...]:
