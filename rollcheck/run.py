@@ -56,6 +56,9 @@ TEMPLATES = ("images", "template")
 PUT_BACK_S = 60.0
 """How long we try to put back what was changed, whatever ended the run; what is left then is in the journal."""
 
+SANDBOX_VERSION = "+sandbox"
+"""How the version of rollcheck's own embedded cluster ends; a report says that it is no evidence about a real one."""
+
 SPARE_FILES = 64
 """What a run has open besides the connections of its load: watches, the document, pipes of COMMAND, libraries."""
 
@@ -289,6 +292,7 @@ def _header(plan: RunPlan, ready: Ready, server: str, context: str, namespace: s
         options=plan.options | ({"with": ", ".join(w.ref for w in ready.workloads[1:])} if ready.workloads[1:] else {}),
         interval_s=ready.load.interval_s,
         pod_header=ready.load.pod_header,
+        sandbox=server.endswith(SANDBOX_VERSION),
     )
 
 

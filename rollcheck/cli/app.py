@@ -8,11 +8,13 @@ import typer
 
 from rollcheck import __version__
 from rollcheck.cli.compare import COMPARE_EPILOG, compare
+from rollcheck.cli.demo import demo
 from rollcheck.cli.ending import ending
 from rollcheck.cli.loadentry import SETTINGS, load
 from rollcheck.cli.options import grouped
 from rollcheck.cli.report import report
 from rollcheck.cli.run import RUN_EPILOG, run
+from rollcheck.cli.sandbox import sandbox
 from rollcheck.cli.schema import schema
 
 app = typer.Typer(
@@ -39,6 +41,8 @@ def top(
 
 app.command(epilog=RUN_EPILOG)(ending()(grouped(run)))
 app.command(context_settings=SETTINGS, add_help_option=False)(ending()(load))
-app.command()(ending()(report))
+app.command()(ending()(grouped(report)))
 app.command(epilog=COMPARE_EPILOG)(ending()(compare))
 app.command()(ending()(schema))
+app.command()(ending()(demo))
+app.add_typer(sandbox, name="sandbox")

@@ -15,6 +15,8 @@ import typer
 from rollcheck.cli.durations import parse_duration
 from rollcheck.cli.ending import INTERRUPTED, say
 from rollcheck.cli.options import Output, check_output
+from rollcheck.cli.renditionoptions import RenditionOptions
+from rollcheck.cli.sandboxoptions import Embedded
 from rollcheck.cli.telling import tell
 from rollcheck.errors import UsageError
 
@@ -32,6 +34,8 @@ RUN_EPILOG = """Examples:
     rollcheck run --deploy web --qps 50 --expect-body Welcome
   your own deploy as the trigger:
     rollcheck run --deploy web -- helm upgrade web ./chart
+  without a cluster, on a sandbox in processes here:
+    rollcheck run --sandbox --deploy web -f web.yaml
   another way to lose pods, and what it would do beforehand:
     rollcheck run --deploy web --action 'drain n1' --dry-run
 
@@ -325,6 +329,8 @@ def run(
     requests: Requests,
     rate: Rate,
     course: Course,
+    embedded: Embedded,
+    further: RenditionOptions,
     command: Annotated[list[str] | None, typer.Argument(metavar="-- COMMAND...", help="Your own deploy.")] = None,
     out: Annotated[
         str, typer.Option("--out", metavar="DIR", help="Folder of the report [reports/NAME-TIMESTAMP].")
@@ -338,7 +344,9 @@ def run(
     from rollcheck.run import RunPlan, execute, foretell
 
     check_output(output)
+    renditions = further.chosen()
     targets = workload.targets()
+    embedded.check(kubeconfig=workload.kubeconfig, context=workload.context)
     asked = replacing.request(command, yes=workload.yes)
     rate.check_cap(workload.yes)
     load = requests.plan(rate)
@@ -363,16 +371,16 @@ def run(
         keep=replacing.undo_on_failure,
     )
     if replacing.dry_run:
-        with Progressing(quiet=quiet) as progress:
+        with Progressing(quiet=quiet) as progress, embedded.cluster(plan, progress.say) as plan:
             told = foretell(plan, progress, lambda context, namespace: None)
         print("\n".join([*told, "Nothing was changed (--dry-run)."]))
         raise typer.Exit
-    with Progressing(quiet=quiet) as progress:
+    with Progressing(quiet=quiet) as progress, embedded.cluster(plan, progress.say) as plan:
         finished = execute(plan, progress, workload.confirm)
     if finished.interrupted:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # an impatient second one must not cost the report of the first
-    analysis, unwritten = tell(finished.document, finished.folder, output)
+    analysis, unwritten = tell(finished.document, finished.folder, output, renditions)
     failure = finished.failure or unwritten
     if failure is not None:
         say(str(failure))

@@ -92,6 +92,10 @@ class ServiceProxy:
         """The endpoints to which that node would send a new connection now."""
         return chosen(endpoints_of(self._table(node, (namespace, service)).known, port_name))
 
+    def settled(self) -> bool:
+        """Whether every node knows all there is to know."""
+        return all(lagging.due == float("inf") for lagging in self._known.values())
+
     def _on_slice(self, kind: str, raw: Json) -> None:
         metadata = raw["metadata"]
         key = (metadata["namespace"], (metadata.get("labels") or {}).get(SERVICE_LABEL, ""))

@@ -1,0 +1,132 @@
+"""The composition root of the sandbox: settings in, a cluster that runs until it is cancelled.
+
+Order: addresses are claimed, then registry, warden, API server, controllers, proxies, kubelets; then the objects of the
+settings are created. Everything ends together, and the warden last: with it goes the folder.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+
+from rollcheck.errors import UsageError
+from rollcheck.openfiles import allow_files
+from rollcheck.sandbox import state
+from rollcheck.sandbox.addresses import Addresses
+from rollcheck.sandbox.apiserver.server import CONTEXT, VERSION, ApiServer, kubeconfig
+from rollcheck.sandbox.controllers import Controllers
+from rollcheck.sandbox.images import Catalog
+from rollcheck.sandbox.kubelet import Kubelet
+from rollcheck.sandbox.logs import Logs
+from rollcheck.sandbox.network.gateway import open_gateway
+from rollcheck.sandbox.network.ingress import Ingress
+from rollcheck.sandbox.network.proxy import ServiceProxy
+from rollcheck.sandbox.registry import Registry
+from rollcheck.sandbox.resources import NAMESPACES, of_kind
+from rollcheck.sandbox.settings import Settings
+from rollcheck.sandbox.status import ApiFailure
+from rollcheck.sandbox.waiting import wait_available, workloads_of
+from rollcheck.sandbox.warden import Warden
+
+Json = dict[str, Any]
+FILES = 4096
+"""What a sandbox may have open: two sockets for each connection of a load, watches, logs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A sandbox that is ready.
+
+    Attributes:
+        warnings: sentences: what was left out, and which workloads are not up and why.
+    """
+
+    state: state.State
+    warnings: tuple[str, ...] = ()
+
+
+async def serve(settings: Settings, *, task_status: trio.TaskStatus[Running] = trio.TASK_STATUS_IGNORED) -> None:
+    """Run a sandbox until cancelled; `started()` with it once it is ready.
+
+    Raises:
+        UsageError: a setting cannot be, or an object is one that the API server refuses.
+    """
+    settings.check()
+    allow_files(FILES, "end other sandboxes")
+    images = Catalog(settings.maps, folder=settings.workdir)
+    chance = random.Random(settings.seed)
+    state.clear(settings.folder)
+    warden = Warden(settings.folder)
+    addresses = Addresses.claim(settings.shared)
+    registry = Registry(addresses=addresses)
+    nodes = {f"node-{i}": addresses.node(i) for i in range(1, settings.nodes + 1)}
+    proxy = ServiceProxy(
+        registry,
+        nodes,
+        client_node=f"node-{settings.client_node}",
+        lag=settings.lag,
+        shared=settings.shared,
+        low_ports=settings.low_ports,
+        chance=chance,
+    )
+    token = secrets.token_urlsafe(24)
+    url = f"http://{addresses.api}:{addresses.api_port}"
+    running = state.State(
+        pid=state.own_pid(),
+        server=url,
+        context=CONTEXT,
+        version=VERSION,
+        nodes=nodes,
+        started=registry.clock.stamp(),
+    )
+    assert addresses.listener is not None
+    async with trio.open_nursery() as keeping:
+        await keeping.start(warden.run)
+        with state.held(settings.folder, running, kubeconfig(url, token)):
+            async with trio.open_nursery() as nursery:
+                logs = Logs(registry, settings.folder)
+                listener = trio.SocketListener(trio.socket.from_stdlib_socket(addresses.listener))
+                await nursery.start(ApiServer(registry, token=token, logs=logs).serve, listener)
+                await nursery.start(Controllers(registry, shared=settings.shared).run)
+                await nursery.start(proxy.run)
+                if settings.ingress != "none":
+                    gateway = open_gateway(addresses, settings.low_ports)
+                    await nursery.start(Ingress(registry, gateway, lag=settings.lag, chance=chance).run)
+                for index, node in enumerate(nodes, 1):
+                    kubelet = Kubelet(
+                        registry, node=node, index=index, images=images, folder=settings.folder, warden=warden
+                    )
+                    await nursery.start(kubelet.run)
+                left_out = create(registry, settings.objects, settings.namespace)
+                unready = await wait_available(
+                    registry, workloads_of(settings.objects, settings.namespace), proxy.settled, settings.wait_s
+                )
+                task_status.started(Running(state=running, warnings=(*left_out, *unready)))
+
+
+def create(registry: Registry, objects: Iterable[Json], namespace: str) -> list[str]:
+    """Create the objects in order; a sentence for each kind that the sandbox does not have.
+
+    Raises:
+        UsageError: the API server refuses one; in its own words.
+    """
+    if registry.peek(NAMESPACES, None, namespace) is None:
+        registry.create(NAMESPACES, None, {"metadata": {"name": namespace}})
+    unknown: dict[str, list[str]] = {}
+    for obj in objects:
+        resource = of_kind(obj["apiVersion"], obj["kind"])
+        name = str((obj.get("metadata") or {}).get("name", ""))
+        if resource is None:
+            unknown.setdefault(f"{obj['kind']} ({obj['apiVersion']})", []).append(name)
+            continue
+        try:
+            home = (obj.get("metadata") or {}).get("namespace") or namespace
+            registry.create(resource, home if resource.namespaced else None, obj, manager="rollcheck-sandbox")
+        except ApiFailure as e:
+            raise UsageError(f"{resource.singular}/{name}: {e.message}") from e
+    return [f"the sandbox has no {kind}: {', '.join(names)} was left out" for kind, names in unknown.items()]
