@@ -13,7 +13,7 @@ from bench.peers import FORTIO, HEY, LOCUST, OURS, WRK, Generator, Load, read_js
 from bench.results import Figure, Row
 from bench.servers import GENERATOR_CORE
 from bench.session import Session
-from bench.spawn import BenchError, Child, run
+from bench.spawn import BenchError, Child, processes_of, run
 
 LIMIT_S = 60.0
 SAMPLE_S = 0.25
@@ -27,18 +27,6 @@ SPARE_FILES = 100
 HOUR_S = 3600
 FIRST_MS, HELP_MS = 300, 250
 START_ROUNDS = 10
-
-
-def processes_of(pid: int) -> list[int]:
-    """A process and all that it started, itself first; those only that still live."""
-    found = [pid]
-    for parent in found:
-        try:
-            for task in Path(f"/proc/{parent}/task").iterdir():
-                found += [int(child) for child in (task / "children").read_text().split()]
-        except OSError:
-            continue
-    return found
 
 
 def resident_mb(pid: int) -> float:
@@ -148,8 +136,9 @@ def first_request_ms(session: Session, generator: Generator) -> float:
         listener.settimeout(LIMIT_S)
         load = Load(url=f"http://127.0.0.1:{listener.getsockname()[1]}/", seconds=1)
         argv = session.argv(generator, load)
-        # It is not asked to end in good order: it would wait for an answer that never comes.
-        with Child(argv, core=GENERATOR_CORE, env=generator.env, patience_s=0) as child:
+        # On any core, as it is started by hand. It is not asked to end in good order: it would wait for an answer that
+        # never comes.
+        with Child(argv, env=generator.env, patience_s=0) as child:
             try:
                 connection, _ = listener.accept()
                 with connection:

@@ -59,6 +59,25 @@ def on_core(core: int | None) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def keep_on(pid: int, core: int) -> None:
+    """Let a running process of ours run on that core alone, where this machine has it."""
+    if core in os.sched_getaffinity(0):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, {core})
+
+
+def processes_of(pid: int) -> list[int]:
+    """A process and all that it started, itself first; those only that still live."""
+    found = [pid]
+    for parent in found:
+        try:
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            continue
+    return found
+
+
 class Child:
     """A running process; a context that ends it.
 

@@ -28,7 +28,7 @@ from rollcheck.facts.clock import ClockAnchor, Instant
 from rollcheck.facts.header import Header
 from rollcheck.facts.wiretotals import AccessLine
 from rollcheck.load.plan import LoadPlan
-from rollcheck.load.workers import FAST, Speech, Workers, share_of, start_workers
+from rollcheck.load.workers import FAST, Speech, Workers, count_cores, share_of, start_workers
 from rollcheck.openfiles import allow_files
 from rollcheck.render.loadlines import access_line, failure_line
 
@@ -124,6 +124,8 @@ def execute(plan: BenchPlan, watcher: Watcher) -> Benched:
             for number in SIGNALS:
                 # Not SIG_IGN: what is ignored does not wait either.
                 signal.signal(number, _pass_over)
+            if plan.workers >= count_cores() and not plan.load.closed_loop:
+                _import_what_folds()
             workers = start_workers(plan.load, plan.workers, plan.speech)
             gc.enable()  # whoever was in a hurry to get here may have switched it off
             if plan.yield_cpu:
@@ -136,6 +138,16 @@ def execute(plan: BenchPlan, watcher: Watcher) -> Benched:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_IGN if run.interrupted else handler)
+
+
+def _import_what_folds() -> None:
+    """Import what the first facts need before there are any.
+
+    Elsewhere that goes on beside the first requests; where a worker has to share its core with this process, it would
+    hold up their arrivals for seconds, since this process steps back.
+    """
+    import rollcheck.analyze.load  # noqa: PLC0415
+    import rollcheck.load.histogram  # noqa: F401, PLC0415
 
 
 def _pass_over(number: int, frame: FrameType | None) -> None:

@@ -149,8 +149,8 @@ class Engine:
         """
         assert not self._started, "an engine runs once"
         self._started = True
-        try:
-            with quiet_collector():
+        with quiet_collector():
+            try:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._resolver.run, self._clock)
                     self._begin_clocks()
@@ -160,8 +160,8 @@ class Engine:
                     if not self.aborted and not self._stopped:
                         await self._put_on(start)
                     nursery.cancel_scope.cancel()
-        finally:
-            self._end()
+            finally:
+                self._end()
 
     def enter(self, stage: Stage) -> None:
         """Arrivals that are due from now on belong to `stage`; cuts the interval."""
@@ -307,7 +307,8 @@ class Engine:
         if self._timer is None:
             return back, (back - now) / SECOND
         if due < now + 2 * self._wait_ns:
-            self._timer.set(due)
+            # Waking takes as long as what is left then, which is not worth another wait.
+            self._timer.set(due - SPIN_NS)
         return back, self._wait_ns / SECOND
 
     async def _sleep(self, now: Instant) -> Instant:
@@ -385,7 +386,7 @@ class Engine:
             if self._dispatch.stage is not Stage.PREFLIGHT:
                 self._sample(now)
             self._next_sample = now + SECOND
-        self._recorder.flush_large()
+        self._recorder.flush_large(self._health)
         for lane in self._lanes:
             lane.fold_slots()
         self._next_tick = min(self._next_cut, self._next_sample, now + HEARTBEAT_NS)
@@ -405,10 +406,13 @@ class Engine:
 
     def _end(self) -> None:
         """Account for everything, and give everything back."""
-        self._arrivals.stop(self._clock())
+        now = self._clock()
+        whole = self._dispatch.idle
+        self._arrivals.stop(now)
         self._reactor.close()
         self._dispatch.close()
-        now = self._clock()
+        if not whole:  # what was abandoned just now belongs to it; closing what is idle is no part of the load
+            now = self._clock()
         self._sample(now)
         self._recorder.finish(now)
         self._recorder.add_totals(self._lanes)

@@ -410,7 +410,7 @@ class H2Engine:
             if now >= self._next_sample:
                 self._sample(now)
                 self._next_sample = now + SECOND
-            self._recorder.flush_large()
+            self._recorder.flush_large(self._health)
             self._recorder.settle_one()
             expected = self._clock() + int(TICK_S * SECOND)
             await trio.sleep(TICK_S)

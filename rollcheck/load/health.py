@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rollcheck.facts.clock import Instant
 from rollcheck.facts.health import HealthSample
-from rollcheck.load.intervals import RawHealth
+from rollcheck.load.intervals import RawHealth, RawLags
 from rollcheck.load.transport import count_open_files, file_limit
 
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
@@ -43,6 +43,12 @@ class HealthMeter:
         self.waits: array[int] = array("q")
         self.unwaited = self.skipped = 0
 
+    def flush(self) -> RawLags:
+        """Take out the lags and waits gathered so far; they stay part of the sample."""
+        raw = RawLags(worker=self._worker, lags=self.lags, waits=self.waits)
+        self.lags, self.waits = array("q"), array("q")
+        return raw
+
     def note_stall(self, late_ns: int) -> None:
         """The loop came round that much later than it should have."""
         if late_ns > self._stall:
@@ -72,7 +78,7 @@ class HealthMeter:
             ports_limit=self._ports,
             skipped=self.skipped,
         )
-        raw = RawHealth(lags=self.lags, waits=self.waits, unwaited=self.unwaited, rest=rest)
+        raw = RawHealth(worker=self._worker, lags=self.lags, waits=self.waits, unwaited=self.unwaited, rest=rest)
         self._start, self._asked, self._released = now, asked, released
         self._cpu, self._stall = cpu, 0
         self._open()

@@ -51,21 +51,34 @@ class Histogram:
         """Add values in microseconds, all at once."""
         if not len(values):
             return
-        held = np.clip(values, 0, HIGHEST_US)
-        self.clamped += int(np.count_nonzero(held != values))
+        low, high = int(values.min()), int(values.max())
+        if low < 0 or high > HIGHEST_US:
+            held = np.clip(values, 0, HIGHEST_US)
+            self.clamped += int(np.count_nonzero(held != values))
+            values, low, high = held, max(low, 0), min(high, HIGHEST_US)
+        found = np.bincount(self._slots(values))
+        counts = self._counts()[: len(found)]
+        counts += found
+        self._note(len(values), low, high)
+
+    def record_equal(self, value: int, times: int) -> None:
+        """Add one value in microseconds, within the range, so many times."""
+        if times > 0:
+            self._counts()[self._slots(np.array([value], dtype=np.int64))] += times
+            self._note(times, value, value)
+
+    def _note(self, times: int, low: int, high: int) -> None:
         h = self._hdr
-        counts = self._counts()
-        counts += np.bincount(self._slots(held), minlength=h.counts_len)
-        h.total_count += len(held)
-        h.max_value = max(h.max_value, int(held.max()))
-        h.min_value = min(h.min_value, int(held.min()))
+        h.total_count += times
+        h.max_value = max(h.max_value, high)
+        h.min_value = min(h.min_value, low)
 
     def _slots(self, values: Values) -> Values:
         """The position in the counts of each value; what the library works out one by one."""
         h = self._hdr
         magnitude, half = h.unit_magnitude, h.sub_bucket_half_count_magnitude
-        # frexp's exponent is the bit length; exact for integers below 2**53.
-        bits = np.frexp((values | h.sub_bucket_mask).astype(np.float64))[1].astype(np.int64)
+        # A double's exponent is the bit length, 1022 added; exact for integers below 2**53.
+        bits = ((values | h.sub_bucket_mask).astype(np.float64).view(np.int64) >> 52) - 1022
         bucket = bits - magnitude - (half + 1)
         slots: Values = ((bucket + 1) << half) + (values >> (bucket + magnitude)) - h.sub_bucket_half_count
         return slots

@@ -8,7 +8,7 @@ else is due.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Interval, Lane, PodTally, Stage
@@ -73,17 +73,28 @@ class RawInterval(RawLatencies):
 
 
 @dataclass(slots=True, kw_only=True)
-class RawHealth:
-    """A `HealthSample` without its histograms.
+class RawLags:
+    """Some lags and waits of a span that is not over yet.
 
     Attributes:
         lags: nanoseconds released − intended.
-        waits: nanoseconds sent − released, of the attempts that had to wait; `unwaited` counts the others.
+        waits: nanoseconds sent − released, of the attempts that had to wait.
+    """
+
+    worker: int
+    lags: array[int]
+    waits: array[int]
+
+
+@dataclass(slots=True, kw_only=True)
+class RawHealth(RawLags):
+    """The end of a span: a `HealthSample` without its histograms, and what was not handed on before of these.
+
+    Attributes:
+        unwaited: attempts that did not have to wait.
         rest: the sample, its histograms empty.
     """
 
-    lags: array[int]
-    waits: array[int]
     unwaited: int
     rest: HealthSample
 
@@ -98,7 +109,7 @@ class RawWireTotals:
 
 
 Settled = Attempt | Connection | AccessLine | Interval | PodTally | HealthSample | SlotTotals | WireTotals
-Raw = RawLatencies | RawInterval | RawHealth | RawWireTotals | Attempt | Connection | AccessLine | SlotTotals
+Raw = RawLatencies | RawInterval | RawLags | RawHealth | RawWireTotals | Attempt | Connection | AccessLine | SlotTotals
 """What the sink of an engine with `raw` is given."""
 
 
@@ -117,6 +128,15 @@ class _Gathered:
         self.failed.record_ns(raw.failures)
 
 
+class _Lags:
+    """The histograms of one worker's health, in the span that is open."""
+
+    def __init__(self) -> None:
+        from rollcheck.load.histogram import Histogram  # noqa: PLC0415
+
+        self.lags, self.waits = Histogram(), Histogram()
+
+
 class Settler:
     """Turns raw numbers into facts: every engine's of one load, or a single one's.
 
@@ -127,6 +147,7 @@ class Settler:
     def __init__(self) -> None:
         self._open: dict[tuple[int, Lane], _Gathered] = {}
         self._connects: dict[int, Histogram] = {}
+        self._lags: dict[int, _Lags] = {}
         self.latest: Histogram | None = None
         self._latest_end: Instant = 0
 
@@ -134,8 +155,8 @@ class Settler:
         """The facts that are complete with it; what is a fact already comes back as it is."""
         if isinstance(raw, RawLatencies):
             return self._take_latencies(raw)
-        if isinstance(raw, RawHealth):
-            return [_settle_health(raw)]
+        if isinstance(raw, RawLags):
+            return self._take_lags(raw)
         if isinstance(raw, RawWireTotals):
             return [
                 WireTotals(
@@ -151,6 +172,17 @@ class Settler:
         from rollcheck.load.histogram import Histogram  # noqa: PLC0415
 
         return self._connects.setdefault(worker, Histogram())
+
+    def _take_lags(self, raw: RawLags) -> list[Settled]:
+        lags = self._lags.get(raw.worker) or _Lags()
+        lags.lags.record_ns(raw.lags)
+        lags.waits.record_ns(raw.waits)
+        if not isinstance(raw, RawHealth):
+            self._lags[raw.worker] = lags
+            return []
+        self._lags.pop(raw.worker, None)
+        lags.waits.record_equal(0, raw.unwaited)
+        return [replace(raw.rest, lag_hdr=lags.lags.encode(), wait_hdr=lags.waits.encode())]
 
     def _take_latencies(self, raw: RawLatencies) -> list[Settled]:
         if raw.connects:
@@ -203,15 +235,3 @@ def _settle_interval(raw: RawInterval, gathered: _Gathered) -> list[Settled]:
         for (use, pod), (ok, first, last, ended) in raw.tallies.items()
     ]
     return [interval, *tallies]
-
-
-def _settle_health(raw: RawHealth) -> HealthSample:
-    from dataclasses import replace  # noqa: PLC0415
-
-    from rollcheck.load.histogram import Histogram  # noqa: PLC0415
-
-    lags, waits = Histogram(), Histogram()
-    lags.record_ns(raw.lags)
-    waits.record_ns(raw.waits)
-    waits.record_ns(array("q", bytes(8 * raw.unwaited)))
-    return replace(raw.rest, lag_hdr=lags.encode(), wait_hdr=waits.encode())

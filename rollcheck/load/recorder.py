@@ -17,11 +17,12 @@ from rollcheck.facts.clock import MILLISECOND, Instant
 from rollcheck.facts.connections import Connection
 from rollcheck.facts.wiretotals import AccessLine, Moments, SlotTotals
 from rollcheck.load.answers import Answer
-from rollcheck.load.intervals import RawHealth, RawInterval, RawLatencies, RawWireTotals, Settler, Tallies
+from rollcheck.load.intervals import RawInterval, RawLags, RawLatencies, RawWireTotals, Settler, Tallies
 from rollcheck.load.progress import Progress
 
 if TYPE_CHECKING:
     from rollcheck.load.connection import Connection as LoadedConnection
+    from rollcheck.load.health import HealthMeter
     from rollcheck.load.lanes import LaneState
 
 MERGE_NS = 10 * MILLISECOND
@@ -30,8 +31,9 @@ SETTLE_WITHIN_NS = 200 * MILLISECOND
 """How long a closed interval may wait for a quiet moment to be written in."""
 FLUSH_AT = 65_536
 """Latencies kept raw per lane, at most, before they go into a histogram."""
-FLUSH_RAW_AT = 8_192
-"""The same where they are handed on: small parts, so that none holds up an arrival."""
+FLUSH_RAW_AT = 2_048
+"""The same where they are handed on: small parts, so that none holds up an arrival, neither here nor where they are
+settled by a process that shares this one's core."""
 
 
 class RunningMoments:
@@ -352,7 +354,7 @@ class LoadRecorder:
         """Record what is a fact already."""
         self.sink(fact)
 
-    def add_raw(self, raw: RawHealth | RawLatencies | RawWireTotals) -> None:
+    def add_raw(self, raw: RawLags | RawLatencies | RawWireTotals) -> None:
         """Record raw numbers: at once, or by whoever settles them."""
         if self._settler is None:
             self.sink(raw)
@@ -391,9 +393,11 @@ class LoadRecorder:
         """Whether a closed interval has waited to be written for longer than it should."""
         return bool(self._slices) and now - self._slices[0].end_ns > SETTLE_WITHIN_NS
 
-    def flush_large(self) -> None:
-        """Keep raw latencies within their bound."""
+    def flush_large(self, health: HealthMeter) -> None:
+        """Keep raw numbers within their bound."""
         bound = FLUSH_RAW_AT if self._settler is None else FLUSH_AT
+        if len(health.lags) >= bound:
+            self.add_raw(health.flush())
         for book in self.books.values():
             if len(book.services) >= bound or len(book.failures) >= bound:
                 # What waits to be settled comes before what follows it.

@@ -26,7 +26,7 @@ RELEASE_BATCH = 16
 POLL_EVENTS = 1024
 LAP_EVENTS = 256
 LAP_WAIT_S = 0.001
-SPIN_NS = 30_000
+SPIN_NS = 50_000
 """An arrival nearer than this is not worth a timer."""
 _NOBODY = Answer(0, Outcome.OK, keep_alive=True)
 
@@ -149,7 +149,7 @@ class Sprint:
         return seq
 
     def lap(self, arrivals: Arrivals, lane: LaneState, end: Instant) -> None:
-        """Go round a closed loop of one lane until `end`, waiting for answers, or until something else is to be done."""
+        """Go round a closed loop of one lane until `end`, or until there is something else to do; answers are waited for."""
         poll, clock, drain = self._reactor.poller.poll, self._clock, self.drain_closed
         step = arrivals.step
         last = arrivals.end - LAP_EVENTS * step

@@ -73,12 +73,16 @@ def plan_workers(plan: LoadPlan, wanted: int = 0) -> int:
                 f"give -c {wanted} or fewer --workers"
             )
         return wanted
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = max(1, cores - 1)
+    count = max(1, count_cores() - 1)
     if not plan.closed_loop:
         top = max((max(stage.qps_from, stage.qps_to) for stage in plan.stages), default=plan.qps)
         count = min(count, int(top // QPS_PER_WORKER) + 1)
     return min(count, connections or count)
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Link:

@@ -2,8 +2,9 @@ import os
 
 import pytest
 
-from bench.cost import growth_per_hour, processes_of, resident_mb
+from bench.cost import growth_per_hour, resident_mb
 from bench.machine import share_busy
+from bench.spawn import processes_of
 
 
 def test_memory_that_stays_has_not_grown() -> None:

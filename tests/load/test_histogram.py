@@ -46,6 +46,15 @@ def test_total_and_extremes_are_the_librarys(values):
     assert ours._hdr.min_value == theirs.min_value
 
 
+@given(st.integers(0, HIGHEST_US), st.integers(0, 50))
+@settings(max_examples=50)
+def test_many_equal_values_at_once_are_the_same_as_one_by_one(value, times):
+    at_once = Histogram()
+    at_once.record_equal(value, times)
+
+    assert at_once.encode() == filled([value] * times).encode()
+
+
 @given(VALUES.filter(len), st.floats(0, 100))
 @settings(max_examples=50)
 def test_a_percentile_is_the_value_of_that_rank_to_one_part_in_a_thousand(values, percent):

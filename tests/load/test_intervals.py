@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from rollcheck.facts.attempts import ConnectionUse as Use
 from rollcheck.facts.attempts import Interval, Lane, Outcome, PodTally, Stage
-from rollcheck.facts.health import HealthSample
 from rollcheck.facts.wiretotals import Moments, WireTotals
 from rollcheck.load.answers import Answer
+from rollcheck.load.health import HealthMeter
 from rollcheck.load.histogram import Histogram
-from rollcheck.load.intervals import RawHealth, RawLatencies, RawWireTotals, Settler
+from rollcheck.load.intervals import RawLatencies, RawWireTotals, Settler
 from rollcheck.load.recorder import LaneBook, LoadRecorder, RunningMoments
 
 LATENCIES = st.lists(st.integers(0, 4_000_000_000), max_size=60)
@@ -120,12 +120,33 @@ def test_moments_of_two_parts_are_those_of_the_whole(values, cut):
     assert first.moments() + second.moments() == whole.moments()
 
 
+def health(meter):
+    return meter.sample(1, asked=3, released=3, backlog=0, in_flight=0, connections=0)
+
+
+@given(LATENCIES, LATENCIES, st.integers(0, 60))
+@settings(max_examples=30)
+def test_a_health_sample_handed_on_in_parts_is_the_same_as_one_handed_on_whole(lags, waits, cut):
+    meters = HealthMeter(0), HealthMeter(0)
+    for meter in meters:
+        meter.lags.extend(lags[:cut])
+        meter.waits.extend(waits[:cut])
+    settler = Settler()
+    assert settler.take(meters[0].flush()) == []
+    for meter in meters:
+        meter.lags.extend(lags[cut:])
+        meter.waits.extend(waits[cut:])
+    (parted,), (whole,) = settler.take(health(meters[0])), Settler().take(health(meters[1]))
+
+    assert (parted.lag_hdr, parted.wait_hdr) == (whole.lag_hdr, whole.wait_hdr)
+
+
 def test_waits_of_nothing_are_counted_among_the_waits():
-    rest = HealthSample(
-        start_ns=0, end_ns=1, asked=3, released=3, lag_hdr="", wait_hdr="", backlog=0, in_flight=0, connections=0,
-        stall_ns=0, cpu_share=0, open_files=0, file_limit=0,
-    )  # fmt: skip
-    raw = RawHealth(lags=array("q", [1_000, 2_000, 3_000]), waits=array("q", [5_000_000]), unwaited=2, rest=rest)
+    meter = HealthMeter(0)
+    meter.lags.extend([1_000, 2_000, 3_000])
+    meter.waits.append(5_000_000)
+    meter.unwaited = 2
+    raw = health(meter)
     (sample,) = Settler().take(raw)
 
     assert Histogram.decode(sample.lag_hdr).total == 3
@@ -161,7 +182,7 @@ def test_a_recorder_bounds_what_it_keeps_raw_without_losing_a_count():
     book = recorder.books[Lane.REUSED]
     for _ in range(3):
         fill(book, [1_000_000] * 70_000)
-        recorder.flush_large()
+        recorder.flush_large(HealthMeter(0))
         assert len(book.services) == 0
     recorder.finish(100)
 
