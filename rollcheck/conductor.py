@@ -202,6 +202,10 @@ class Conductor:
         """What is waited for, from now on."""
         self._doing = text
 
+    def note(self, text: str) -> None:
+        """Record what the reader of the report should know."""
+        self._note("rollout", text)
+
     def give_up(self, text: str) -> None:
         """Record why this run will prove nothing."""
         self._fatal("rollout", text)

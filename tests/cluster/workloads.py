@@ -30,6 +30,9 @@ class Workload:
         readiness: whether there is a readiness probe (GET /healthz, each second).
         rolling: maxSurge and maxUnavailable when they are not to be the defaults.
         ingress: whether clients come through an Ingress.
+        kind: Deployment, StatefulSet or DaemonSet; partition: of a StatefulSet's rolling update.
+        node: the node that every pod is to prefer, empty for none.
+        budget: minAvailable of a PodDisruptionBudget, None for no budget.
     """
 
     name: str = "web"
@@ -43,10 +46,16 @@ class Workload:
     strategy: str = "RollingUpdate"
     rolling: tuple[int | str, int | str] | None = None
     ingress: bool = False
+    kind: str = "Deployment"
+    partition: int = 0
+    node: str = ""
+    budget: int | None = None
 
     def objects(self, image: str, ingress_class: str, host: str) -> list[Manifest]:
         """Everything to apply, in order; without a namespace. Class and host are those of its Ingress, if any."""
-        made = [self.config_map(), self.deployment(image), self.service()]
+        made = [self.config_map(), self.controller(image), self.service()]
+        if self.budget is not None:
+            made.append(self.disruption_budget(f"{self.name}-budget", self.budget))
         return [*made, self.route(ingress_class, host)] if self.ingress else made
 
     @property
@@ -110,6 +119,34 @@ class Workload:
                     },
                 },
             },
+        }
+
+    def controller(self, image: str) -> Manifest:
+        """The workload itself, of its kind."""
+        made = self.deployment(image)
+        spec = made["spec"]
+        made["kind"] = self.kind
+        if self.node:
+            term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [self.node]}]}
+            prefer = [{"weight": 100, "preference": term}]
+            affinity = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": prefer}}
+            spec["template"]["spec"]["affinity"] = affinity
+        if self.kind != "Deployment":
+            del spec["strategy"]
+        if self.kind == "StatefulSet":
+            spec["serviceName"] = self.name
+            spec["updateStrategy"] = {"type": "RollingUpdate", "rollingUpdate": {"partition": self.partition}}
+        if self.kind == "DaemonSet":
+            del spec["replicas"]
+        return made
+
+    def disruption_budget(self, name: str, least: int) -> Manifest:
+        """A PodDisruptionBudget over its pods."""
+        return {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": name},
+            "spec": {"minAvailable": least, "selector": {"matchLabels": self.labels}},
         }
 
     def service(self) -> Manifest:

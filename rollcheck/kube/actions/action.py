@@ -54,6 +54,10 @@ class Ground(Protocol):
         """Say what is waited for, for whoever asks why it takes so long."""
         ...
 
+    def note(self, text: str) -> None:
+        """Record what the reader of the report should know, and say so."""
+        ...
+
     def give_up(self, text: str) -> None:
         """Record why this run will prove nothing, and say so."""
         ...

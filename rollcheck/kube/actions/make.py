@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rollcheck.facts.cluster import WorkloadSeen
 from rollcheck.kube.actions.action import Doing
+from rollcheck.kube.actions.drain import Drain
 from rollcheck.kube.actions.pods import DeletePods, Evict
 from rollcheck.kube.actions.request import Request
 from rollcheck.kube.actions.rollouts import Restart, SetImage, Undo
@@ -14,13 +15,14 @@ from rollcheck.kube.actions.table import check_kind
 from rollcheck.kube.actions.watching import OwnCommand, Watch
 from rollcheck.kube.api import Api
 
-_MADE_OF = {
+_MADE_OF: dict[str, Callable[[Api, Sequence[WorkloadSeen], Request], Doing]] = {
     "restart": Restart,
     "set-image": SetImage,
     "undo": Undo,
     "scale": Scale,
     "delete-pod": DeletePods,
     "evict": Evict,
+    "drain": Drain,
 }
 
 

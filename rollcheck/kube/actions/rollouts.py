@@ -90,7 +90,7 @@ class Rollout:
                 )
                 return False
             if action.message:
-                ground.say(f"{action.description}: {action.message}")
+                ground.note(f"{action.description}: {action.message}")
 
         def done() -> bool:
             present = [ground.workloads.get(w.ref) for w in self.workloads]

@@ -173,7 +173,6 @@ ACTIONS: dict[str, Sort] = {
                 ),
             ),
             returns=True,
-            repeats=True,
         ),
         Sort(name="none", usage="none", does="only watch; somebody else replaces them", kinds=ALL),
         Sort(name="command", usage="-- COMMAND...", does="your own deploy", kinds=ALL, rolls=True),
@@ -252,7 +251,7 @@ def _filled(need: Need, action: str, kind: str) -> Need:
     return replace(
         need,
         resource=need.resource.replace(ITSELF, RESOURCES[kind]),
-        why=need.why.replace("{action}", action),
+        why=need.why.replace("a {action}", f"an {action}" if action[0] in "aeiou" else f"a {action}"),
         of_kind="",
     )
 
