@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from rollcheck.analyze.model import Analysis
+from rollcheck.deliver import NO_ROOM, replace_file
 from rollcheck.errors import DiskFull, DocumentError
 from rollcheck.render.result import render_result
 from rollcheck.render.terminal import fix_names, render_terminal
@@ -38,20 +36,20 @@ def write_report(analysis: Analysis, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # What the figures say is in result.json too: it goes first, so that a full disk costs the pictures.
-        _replace(folder / RESULT, render_result(analysis))
+        replace_file(folder / RESULT, render_result(analysis))
         for name, patch in fixes.items():
-            _replace(folder / name, patch.encode())
-        _replace(folder / SUMMARY, summary(analysis, fixes).encode())
+            replace_file(folder / name, patch.encode())
+        replace_file(folder / SUMMARY, summary(analysis, fixes).encode())
         for stale in set(folder.glob("fix-[0-9]*.yaml")) - {folder / name for name in fixes}:
             stale.unlink()
         from rollcheck.render.html.run import render_run  # noqa: PLC0415  # as the pictures: not before it is drawn
 
-        _replace(folder / PAGE, render_run(analysis))
+        replace_file(folder / PAGE, render_run(analysis))
         from rollcheck.render.figures import timeline_images  # noqa: PLC0415  # matplotlib takes 0.5 s
 
         png, svg = timeline_images(analysis)
-        _replace(folder / TIMELINE_PNG, png)
-        _replace(folder / TIMELINE_SVG, svg)
+        replace_file(folder / TIMELINE_PNG, png)
+        replace_file(folder / TIMELINE_SVG, svg)
     except OSError as e:
         raise _unwritable(folder, e) from e
 
@@ -67,20 +65,9 @@ def report_paths(analysis: Analysis, folder: Path) -> dict[str, str]:
     return {name: str(folder / name) for name in (*RENDERED, *fix_names(analysis), "facts.jsonl")}
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that whoever looks finds the old one or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
 def _unwritable(folder: Path, e: OSError) -> DocumentError:
     what = e.filename or folder
-    if e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if e.errno in NO_ROOM:
         return DiskFull(
             f"the report in {folder} could not be written: {e.strerror}; what was recorded is safe, "
             f"free some space and run `rollcheck report {folder}`"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rollcheck.bench import BenchPlan
     from rollcheck.cli.loadplan import Asked
     from rollcheck.cli.loadresults import Places
+    from rollcheck.cli.renditions import Renditions
     from rollcheck.facts.attempts import Attempt
 
 DONE, MISSED = 0, 1
@@ -47,8 +48,9 @@ def command(arguments: Sequence[str]) -> int:
         asked = plan_load(values)
         thresholds = _thresholds(values)
         _check(values)
+        renditions = _renditions(values)
         plan = _bench_plan(values, asked)
-        return _run(values, asked, plan, thresholds)
+        return _run(values, asked, plan, thresholds, renditions)
     finally:
         gc.enable()
 
@@ -64,6 +66,7 @@ def _thresholds(values: Values) -> list[Threshold]:
 def _check(values: Values) -> None:
     """Refuse what would only be found out at the end."""
     from rollcheck.cli.loadplan import parse_percentiles
+    from rollcheck.cli.renditions import check_place
 
     parse_percentiles(values.text("p"))
     if values.number("r") <= 0:
@@ -73,7 +76,7 @@ def _check(values: Values) -> None:
     for name in ("json", "hlog", "hgrm"):
         path = values.text(name)
         if path and path != "-":
-            _check_place(Path(path), name)
+            check_place(Path(path), dashed(name))
     if values.on("a"):
         folder = Path(values.text("data-dir"))
         if not folder.is_dir() or not os.access(folder, os.W_OK):
@@ -81,12 +84,6 @@ def _check(values: Values) -> None:
     out = values.text("out")
     if out and (Path(out) / "facts.jsonl").exists():
         raise UsageError(f"--out: {out} already holds a run; choose another folder")
-
-
-def _check_place(path: Path, name: str) -> None:
-    place = path if path.exists() else path.parent
-    if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
-        raise UsageError(f"{dashed(name)}: cannot write {path}; choose a file in a folder that is there")
 
 
 def _bench_plan(values: Values, asked: Asked) -> BenchPlan:
@@ -134,7 +131,25 @@ def _path(values: Values, name: str) -> Path | None:
     return Path(values.text(name)) if values.text(name) else None
 
 
-def _run(values: Values, asked: Asked, plan: BenchPlan, thresholds: Sequence[Threshold]) -> int:
+def _renditions(values: Values) -> Renditions:
+    """The further forms of the report that were asked for; failures are written on the way."""
+    from rollcheck.cli.renditions import Renditions
+
+    renditions = Renditions(
+        junit=values.text("junit"),
+        markdown=values.text("markdown"),
+        textfile=values.text("textfile"),
+        pushgateway=values.text("pushgateway"),
+        github=values.on("github"),
+        figures=values.on("figures"),
+    )
+    renditions.check()
+    if renditions.figures and not values.text("out"):
+        raise UsageError("--figures: say with --out DIR where the pictures are to go")
+    return renditions
+
+
+def _run(values: Values, asked: Asked, plan: BenchPlan, thresholds: Sequence[Threshold], renditions: Renditions) -> int:
     from rollcheck.bench import execute
     from rollcheck.cli.loadlive import Live
 
@@ -152,7 +167,7 @@ def _run(values: Values, asked: Asked, plan: BenchPlan, thresholds: Sequence[Thr
         return MISSED
     from rollcheck.cli.loadresults import exit_code, tell
 
-    judgements = tell(_places(values, summary), summary, thresholds)
+    judgements = tell(_places(values, summary), summary, thresholds, renditions)
     if benched.failure is not None:
         say(str(benched.failure))
         return benched.failure.exit_code

@@ -115,6 +115,12 @@ FLAGS = (
     Flag("threshold", L, "", "'p99<50ms'", "Exit 1 when missed; again for more: 'errors==0', 'rate>=999'.", RESULT),
     Flag("report-interval", D, "5s", "DURATION", "A line of progress so often, off a terminal; 0 none.", RESULT),
     Flag("out", T, "", "DIR", "All facts and every kind of result; the folder must not hold a run yet.", RESULT),
+    Flag("junit", T, "", "PATH", "JUnit XML: a case for each check and threshold.", RESULT),
+    Flag("markdown", T, "", "PATH", "The report for a pull request.", RESULT),
+    Flag("github", B, "false", "", "Annotations and the step summary of GitHub Actions.", RESULT),
+    Flag("textfile", T, "", "PATH", "Prometheus text, .prom, replaced in one step.", RESULT),
+    Flag("pushgateway", T, "", "URL", "Push the same to a Prometheus Pushgateway.", RESULT, secret=True),
+    Flag("figures", B, "false", "", "Percentiles, heat map and errors as pictures in the folder of --out.", RESULT),
     Flag("failures", T, "", "PATH", "Each attempt that failed or was never sent, a JSON line each.", RESULT),
     Flag("access-log-file", T, "", "PATH", "Each attempt, OK or not, in fortio's format; appended to.", RESULT),
     Flag("access-log-format", T, "json", "FORMAT", "json or influx.", RESULT),
@@ -180,6 +186,7 @@ OURS = frozenset(
     (
         *("stages", "arrivals", "seed", "workers", "reconnect-every", "expect-status", "expect-body", "dns"),
         *("lanes", "threshold", "report-interval", "out", "failures", "hlog", "hgrm"),
+        *("junit", "markdown", "github", "textfile", "pushgateway", "figures"),
         *("connections", "method", "header", "insecure"),
     )
 )

@@ -15,7 +15,8 @@ from rollcheck.analyze.thresholds import Judgement, Threshold, judge, parse_thre
 from rollcheck.cli.ending import INTERRUPTED, say
 from rollcheck.cli.load import DONE, HLOG, MISSED
 from rollcheck.cli.loadlive import columns_of
-from rollcheck.errors import DiskFull
+from rollcheck.cli.renditions import Renditions
+from rollcheck.errors import DiskFull, RollcheckError
 from rollcheck.facts.document import Document
 from rollcheck.render.fortio import fortio_bytes, fortio_text, result_id
 from rollcheck.render.hdrlog import render_hgrm, render_hlog
@@ -55,18 +56,27 @@ def automatic(folder: Path, summary: LoadSummary) -> Path:
     return path
 
 
-def tell(places: Places, summary: LoadSummary, thresholds: Sequence[Threshold]) -> tuple[Judgement, ...]:
+def tell(
+    places: Places,
+    summary: LoadSummary,
+    thresholds: Sequence[Threshold],
+    renditions: Renditions,
+    document: Document | None = None,
+) -> tuple[Judgement, ...]:
     """Write every file, then print the report: whoever stops reading it costs no file.
 
     Raises:
         DiskFull: a file could not be written; the report has been printed all the same.
     """
     judgements = judge(thresholds, summary)
-    wrote, failure = "", None
+    wrote = ""
+    failure: RollcheckError | None = None
     try:
         wrote = _write_files(places, summary, judgements)
     except DiskFull as error:
         failure = error
+    unmade = renditions.of_load(summary, judgements, places.folder, document)
+    failure = failure or unmade
     try:
         _print(places, summary, judgements, wrote)
     except BrokenPipeError:
@@ -79,7 +89,7 @@ def tell(places: Places, summary: LoadSummary, thresholds: Sequence[Threshold]) 
     return judgements
 
 
-def retell(document: Document, folder: Path, *, json_on_stdout: bool = False) -> int:
+def retell(document: Document, folder: Path, renditions: Renditions, *, json_on_stdout: bool = False) -> int:
     """Render a stored load again, into its folder and on stdout; gives back its exit code.
 
     Raises:
@@ -89,7 +99,8 @@ def retell(document: Document, folder: Path, *, json_on_stdout: bool = False) ->
     asked = document.header.options.get("threshold", "")
     thresholds = [parse_threshold(text) for text in asked.split(", ") if text]
     _write(folder / HLOG, render_hlog(document).encode())
-    judgements = tell(Places(folder=folder, json_on_stdout=json_on_stdout), summary, thresholds)
+    places = Places(folder=folder, json_on_stdout=json_on_stdout)
+    judgements = tell(places, summary, thresholds, renditions, document)
     return exit_code(summary, judgements)
 
 

@@ -11,6 +11,7 @@ from rollcheck.errors import DiskFull, RollcheckError
 
 if TYPE_CHECKING:
     from rollcheck.analyze.model import Analysis
+    from rollcheck.cli.renditions import Renditions
     from rollcheck.facts.document import Document
 
 WIDEST = 110
@@ -18,8 +19,10 @@ UNSEEN = 80
 """Columns of a summary that no terminal shows."""
 
 
-def tell(document: Document, folder: Path, output: str) -> tuple[Analysis, RollcheckError | None]:
-    """Analyse a document, write its report into `folder` and print it.
+def tell(
+    document: Document, folder: Path, output: str, renditions: Renditions | None = None
+) -> tuple[Analysis, RollcheckError | None]:
+    """Analyse a document, write its report into `folder` and whatever else was asked for, and print it.
 
     What could not be written, or not be printed, does not keep the other back: the verdict is not lost with a disk.
 
@@ -35,6 +38,9 @@ def tell(document: Document, folder: Path, output: str) -> tuple[Analysis, Rollc
         write_report(analysis, folder)
     except RollcheckError as error:
         failure = error
+    if renditions is not None:
+        unmade = renditions.of_run(analysis, folder)
+        failure = failure or unmade
     try:
         _print(analysis, folder, output)
     except BrokenPipeError:
