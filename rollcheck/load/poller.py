@@ -9,6 +9,14 @@ from typing import Protocol
 Ready = Sequence[tuple[int, int]]
 """File descriptors and what they are ready for, as bits of epoll (those of poll are the same)."""
 
+READABLE = getattr(select, "EPOLLIN", 1)
+WRITABLE = getattr(select, "EPOLLOUT", 4)
+INTEREST = READABLE | getattr(select, "EPOLLRDHUP", 0x2000)
+"""What a connection is watched for while an answer, or its end, may come."""
+RESET = getattr(select, "EPOLLERR", 8)
+"""An ordinary close of a Unix socket is a HUP alone; a reset always leaves an error behind as well."""
+GONE = getattr(select, "EPOLLRDHUP", 0x2000) | getattr(select, "EPOLLHUP", 16) | RESET
+
 
 class Poller(Protocol):
     """A set of sockets."""

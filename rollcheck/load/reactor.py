@@ -11,7 +11,6 @@ everything else, and whatever is unusual there, goes through here.
 from __future__ import annotations
 
 import errno
-import select
 import socket
 import ssl
 from contextlib import suppress
@@ -38,7 +37,7 @@ from rollcheck.load.lanes import Arrival, LaneState
 from rollcheck.load.listener import Listener
 from rollcheck.load.outcomes import Cause, Fault, closer_of, describe_errno, find_outcome
 from rollcheck.load.plan import LoadPlan
-from rollcheck.load.poller import make_poller
+from rollcheck.load.poller import GONE, INTEREST, RESET, WRITABLE, make_poller
 from rollcheck.load.timer import Clock
 from rollcheck.load.transport import (
     Address,
@@ -59,11 +58,6 @@ READS_PER_EVENT = 16
 UUID_MARK = b"00000000-0000-4000-8000-000000000000"
 """Where a request has a UUID of its own each time."""
 
-INTEREST = getattr(select, "EPOLLIN", 1) | getattr(select, "EPOLLRDHUP", 0x2000)
-_OUT = getattr(select, "EPOLLOUT", 4)
-# HUP alone is an ordinary close of a Unix socket; a reset always leaves an error behind as well.
-_RESET = getattr(select, "EPOLLERR", 8)
-GONE = getattr(select, "EPOLLRDHUP", 0x2000) | getattr(select, "EPOLLHUP", 16) | _RESET
 _IN_PROGRESS = frozenset({errno.EINPROGRESS, errno.EINTR})
 _LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -147,7 +141,7 @@ class Reactor:
         elif error not in _IN_PROGRESS:
             self._fail(connection, error, describe_errno(error))
         elif self.tls:
-            self._want(connection, _OUT)
+            self._want(connection, WRITABLE)
         else:
             request = self.request_of(connection)
             try:
@@ -161,7 +155,7 @@ class Reactor:
     def on_early_error(self, connection: Connection, error: OSError) -> None:
         """Sending was tried before the kernel reported the connection: it does not stand yet, or never will."""
         if isinstance(error, _LATER):
-            self._want(connection, _OUT)
+            self._want(connection, WRITABLE)
         else:
             self._fail(connection, *read_cause(error))
 
@@ -217,7 +211,7 @@ class Reactor:
             connection.unsent = memoryview(data)[sent:]
             send_at_once(connection.sock)
             # A server may answer, and close, before it has read everything.
-            self._want(connection, INTEREST | _OUT)
+            self._want(connection, INTEREST | WRITABLE)
 
     def _want(self, connection: Connection, events: int) -> None:
         if connection.events == events:
@@ -243,7 +237,7 @@ class Reactor:
         elif state == CONNECTING:
             self._on_connecting_event(connection)
         elif state == SENDING:
-            if events & ~_OUT:
+            if events & ~WRITABLE:
                 self._read(connection, events)
             if connection.state == SENDING and connection.unsent:
                 self._send(connection, connection.unsent)
@@ -285,7 +279,7 @@ class Reactor:
         except ssl.SSLWantReadError:
             self._want(connection, INTEREST)
         except ssl.SSLWantWriteError:
-            self._want(connection, INTEREST | _OUT)
+            self._want(connection, INTEREST | WRITABLE)
         except OSError as e:
             cause, detail = read_cause(e, reset=self._was_reset(connection, events))
             self._fail(connection, cause, detail, reset=not isinstance(cause, Fault))
@@ -294,7 +288,7 @@ class Reactor:
 
     def _on_idle_event(self, connection: Connection, events: int) -> None:
         """Something came on an idle connection: its end, or bytes that nobody asked for."""
-        reset = bool(events & _RESET)
+        reset = bool(events & RESET)
         try:
             # Some servers say 408 and close; whatever came, the connection is of no more use.
             connection.recv(CHUNK)
@@ -317,7 +311,7 @@ class Reactor:
 
     def _was_reset(self, connection: Connection, events: int) -> bool:
         """Whether what just failed did so by an RST; TLS cannot tell, so the kernel is asked."""
-        return was_reset(connection.sock) if self.tls else bool(events & _RESET)
+        return was_reset(connection.sock) if self.tls else bool(events & RESET)
 
     def on_recv_error(self, connection: Connection, error: OSError, events: int) -> None:
         """Reading failed, or there was nothing to read after all."""
@@ -405,7 +399,7 @@ class Reactor:
             self._close(connection, ClosedBy.US_FAILED)
         elif events & GONE:
             # Answer and end came together; it was idle for no time at all.
-            self._close(connection, ClosedBy.PEER_IDLE, reset=bool(events & _RESET))
+            self._close(connection, ClosedBy.PEER_IDLE, reset=bool(events & RESET))
         elif connection.requests >= connection.cap or now >= connection.retire_at:
             self._close(connection, ClosedBy.US_POLICY)
         else:

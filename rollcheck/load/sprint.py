@@ -7,8 +7,6 @@ is done in the loops here, on local names and without a call of ours, even where
 
 from __future__ import annotations
 
-import select
-
 from rollcheck.facts.attempts import Outcome, Stage
 from rollcheck.facts.clock import Instant
 from rollcheck.load.answers import Answer
@@ -16,11 +14,10 @@ from rollcheck.load.arrivals import Arrivals
 from rollcheck.load.connection import AWAITING, IDLE, Connection
 from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import Arrival, LaneState
-from rollcheck.load.poller import Ready
+from rollcheck.load.poller import READABLE, Ready
 from rollcheck.load.reactor import FIRST_CHUNK, Reactor
 from rollcheck.load.timer import Clock
 
-READABLE = getattr(select, "EPOLLIN", 1)
 RELEASE_BATCH = 16
 """Arrivals released between two looks at the sockets."""
 POLL_EVENTS = 1024
@@ -149,7 +146,7 @@ class Sprint:
         return seq
 
     def lap(self, arrivals: Arrivals, lane: LaneState, end: Instant) -> None:
-        """Go round a closed loop of one lane until `end`, or until there is something else to do; answers are waited for."""
+        """Go round a closed loop of one lane until `end`, or until there is something else to do; waits for answers."""
         poll, clock, drain = self._reactor.poller.poll, self._clock, self.drain_closed
         step = arrivals.step
         last = arrivals.end - LAP_EVENTS * step

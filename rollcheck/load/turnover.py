@@ -14,10 +14,9 @@ from rollcheck.facts.attempts import Stage
 from rollcheck.load.arrivals import Arrivals
 from rollcheck.load.connection import AWAITING, CLOSED, CONNECTING, Connection
 from rollcheck.load.lanes import LaneState
-from rollcheck.load.poller import Ready
-from rollcheck.load.reactor import FIRST_CHUNK, GONE, INTEREST, Reactor
+from rollcheck.load.poller import GONE, INTEREST, READABLE, Ready
+from rollcheck.load.reactor import FIRST_CHUNK, Reactor
 from rollcheck.load.resolver import Resolver
-from rollcheck.load.sprint import READABLE
 from rollcheck.load.timer import Clock
 from rollcheck.load.transport import STREAM
 
