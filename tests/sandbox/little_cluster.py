@@ -69,7 +69,9 @@ class LittleCluster:
 
     def replica_sets(self) -> list[Json]:
         sets = self.registry.list(REPLICA_SETS, "default")
-        return sorted(sets, key=lambda piece: int(piece["metadata"]["annotations"]["deployment.kubernetes.io/revision"]))
+        return sorted(
+            sets, key=lambda piece: int(piece["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
+        )
 
     def events(self, kind: str, *reasons: str) -> list[str]:
         """The messages of events about objects of that kind, in the order in which they were written."""

@@ -11,9 +11,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
-from functools import lru_cache
 
+from rollcheck.sandbox import quantities
 from rollcheck.sandbox.controllers.objects import labels_of, status_of
 from rollcheck.sandbox.controllers.pods import is_terminal, node_of
 from rollcheck.sandbox.trees import Json, name_of, namespace_of
@@ -23,12 +22,6 @@ IsLike = Callable[[Json], bool]
 
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 POD_ROOM = 110
-SUFFIXES = {
-    "": Fraction(1),
-    **{letter: Fraction(1, 1000**power) for power, letter in enumerate("mun", 1)},
-    **{letter: Fraction(1000**power) for power, letter in enumerate("kMGTPE", 1)},
-    **{f"{letter}i": Fraction(1024**power) for power, letter in enumerate("KMGTPE", 1)},
-}
 NO_CLAIMS = "no new claims to deallocate"
 
 
@@ -187,18 +180,7 @@ def _requests(container: Json) -> Needs:
 
 
 def _amount(text: object, scale: int) -> int:
-    return 0 if text is None else math.ceil(quantity(str(text)) * scale)
-
-
-@lru_cache(maxsize=4096)
-def quantity(text: str) -> Fraction:
-    """A quantity as an exact number: 250m is 1/4, 1Gi is 2³⁰.
-
-    Raises:
-        ValueError: no quantity.
-    """
-    number = text.rstrip("kKMGTPEinum")
-    return Fraction(number) * SUFFIXES[text[len(number) :]]
+    return 0 if text is None else math.ceil(quantities.parse(str(text)) * scale)
 
 
 def _short_of(needs: Needs, place: Place) -> Refusal | None:
