@@ -10,7 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from rollcheck.analyze.causes import before, early, generator, late, outage, restarts, shutdown, stuck, tracked
+from rollcheck.analyze.causes import (
+    before,
+    early,
+    ends,
+    eviction,
+    generator,
+    late,
+    outage,
+    restarts,
+    shutdown,
+    stuck,
+    tracked,
+)
 from rollcheck.analyze.causes.late import Loss
 from rollcheck.analyze.causes.nearest import Chronicle
 from rollcheck.analyze.causes.scene import Scene, Spans
@@ -57,6 +69,7 @@ class Attribution:
         self._outage()
         self._restarts()
         self._pods()
+        self._evictions()
         self._rest(known)
         chronicle = Chronicle(self.scene)
         causes = sorted(self.causes, key=lambda c: (-c.attempts, CONFIDENCE.index(c.confidence), c.mode))
@@ -102,6 +115,7 @@ class Attribution:
             11: outage.mode_11_too_few_replicas,
             12: outage.mode_12_forced_unavailable,
             13: outage.mode_13_recreate,
+            14: outage.mode_14_all_at_once,
         }[mode]
         self._add(make(self.scene, self._take(attempts), spans))
 
@@ -126,6 +140,7 @@ class Attribution:
         losses = late.explain(scene, self.left)
         losses = self._without_lasting(losses)
         losses, refused, contested = self._without_deaf(losses, deaf)
+        losses = self._ended_otherwise(losses)
         shares = late.assign(scene, losses)
         taken = {mode: self._claimed(share) for mode, share in shares.items()}
         young = self._take(refused)
@@ -136,6 +151,11 @@ class Attribution:
         broken = self._take([*early.of_new_version(scene, self.left), *self.crashed])
         self._add(early.mode_19_new_version_broken(scene, broken))
         self._add(early.mode_08_ready_too_early(scene, self._take(early.of_young_pods(scene, self.left))))
+
+    def _evictions(self) -> None:
+        """What kept pods from being evicted: nothing was lost to it, but the replacement did not come about."""
+        for cause in eviction.blocked(self.scene):
+            self._add(cause)
 
     def _claimed(self, share: Sequence[Loss]) -> list[Loss]:
         self._take(x.attempt for x in share)
@@ -154,6 +174,19 @@ class Attribution:
             (35, shutdown.mode_35_never_read),
         ):
             self._add(make(scene, taken.get(mode, [])))
+
+    def _ended_otherwise(self, losses: list[Loss]) -> list[Loss]:
+        """Without what was lost on pods that were deleted by force, or taken away by an autoscaler."""
+        scene = self.scene
+        for chosen, make in (
+            (ends.forced(scene), ends.mode_39_forced),
+            (ends.autoscaled(scene), ends.mode_31_autoscaled),
+        ):
+            mine = self._claimed([x for x in losses if x.ending.pod.uid in chosen])
+            taken = {id(x.attempt) for x in mine}
+            losses = [x for x in losses if id(x.attempt) not in taken]
+            self._add(make(scene, mine))
+        return losses
 
     def _without_lasting(self, losses: list[Loss]) -> list[Loss]:
         """Without kinds that go on after the rollout, unless they are much denser at the pods' ends."""

@@ -118,6 +118,8 @@ class PodLife:
         unready_reason: why it is not ready where it was last seen, a container's waiting reason first.
         disruption: reason of its DisruptionTarget condition, empty for a plain deletion.
         vanished: a watch gap hid its end: nothing of it was seen but that it was gone afterwards.
+        arrived: whether it came after the replacement began, and not by the template that was replaced; of a run with
+            several actions it may be old for the last of them all the same.
     """
 
     uid: str
@@ -145,6 +147,7 @@ class PodLife:
     traffic: PodTraffic = field(default_factory=PodTraffic)
     ip: str = ""
     vanished: bool = False
+    arrived: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

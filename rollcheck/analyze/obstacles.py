@@ -60,7 +60,9 @@ def _rollout_reasons(timeline: Timeline) -> list[str]:
         return ["no pod was seen: what was replaced, and how it ended, is not known"]
     replaced = replaced_pods(timeline)
     lingering = [p.name for p in timeline.pods if p.generation == "old" and p.deleted and p.gone_ns is None]
-    kept = [p.name for p in timeline.pods if p.generation == "old" and not p.deleted]
+    kept = [
+        p.name for p in timeline.pods if p.generation == "old" and not p.deleted and not _below_partition(timeline, p)
+    ]
     stuck = [p for p in timeline.pods if p.generation == "new" and not p.ready and not p.deleted]
     reasons = []
     if not replaced and not lingering:
@@ -72,6 +74,13 @@ def _rollout_reasons(timeline: Timeline) -> list[str]:
     if stuck:
         reasons.append(f"{number(len(stuck), 'new pod')} never became ready ({_why(stuck)})")
     return reasons
+
+
+def _below_partition(timeline: Timeline, pod: PodLife) -> bool:
+    """Whether a StatefulSet's partition keeps a rolling update from it."""
+    name, _, ordinal = pod.name.rpartition("-")
+    partition = max((w.partition for w in timeline.workloads if w.name == name), default=0)
+    return ordinal.isdecimal() and int(ordinal) < partition
 
 
 def _were(names: Sequence[str]) -> str:

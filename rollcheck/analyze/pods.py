@@ -27,7 +27,7 @@ class Surroundings:
     """What a pod's life is read against.
 
     Attributes:
-        trigger_ns: when the replacement began; None when nothing did.
+        trigger_ns: when the replacement began; None when nothing did. last_trigger_ns: the last of several actions.
         end_ns: the end of the run.
         events: pod uid → its events, in order.
         in_endpoints: pod uid → spans in the Service's slices.
@@ -40,6 +40,7 @@ class Surroundings:
     events: Mapping[str, Sequence[KubeEvent]]
     in_endpoints: Mapping[str, tuple[Window, ...]]
     gaps: Sequence[WatchGap]
+    last_trigger_ns: Instant | None = None
 
 
 def pod_lives(seen: Iterable[PodSeen], around: Surroundings) -> tuple[PodLife, ...]:
@@ -72,11 +73,12 @@ def _ended_by(history: Sequence[PodSeen], at: Instant) -> bool:
     return any(f.seen_ns <= at and (f.change in GONE or f.deletion_at) for f in history)
 
 
-def _generation(history: Sequence[PodSeen], trigger_ns: Instant | None, replaced: frozenset[str]) -> str:
-    first = history[0]
+def _generation(history: Sequence[PodSeen], around: Surroundings, replaced: frozenset[str]) -> str:
+    """What came between two actions of a run is old for the last one."""
+    first, trigger_ns = history[0], around.trigger_ns
     if trigger_ns is None:
         return "other" if any(f.change in GONE or f.deletion_at for f in history) else "old"
-    if first.seen_ns > trigger_ns:
+    if first.seen_ns > max(trigger_ns, around.last_trigger_ns or trigger_ns):
         return "old" if first.template_hash in replaced else "new"
     return "other" if _ended_by(history, trigger_ns) else "old"
 
@@ -103,7 +105,10 @@ def _life(history: Sequence[PodSeen], around: Surroundings, replaced: frozenset[
         name=first.name,
         node=next((f.node for f in reversed(history) if f.node), ""),
         ip=next((f.ip for f in reversed(history) if f.ip), ""),
-        generation=_generation(history, around.trigger_ns, replaced),
+        generation=_generation(history, around, replaced),
+        arrived=around.trigger_ns is not None
+        and first.seen_ns > around.trigger_ns
+        and first.template_hash not in replaced,
         template_hash=first.template_hash,
         created=Moment(seen_ns=first.seen_ns, reported=anchor.bracket(first.created_at)),
         spec=spec,

@@ -20,7 +20,7 @@ from rollcheck.facts.document import Document, Fact
 from rollcheck.facts.health import HealthSample
 from rollcheck.facts.wiretotals import SlotTotals, WireTotals
 
-TRIGGERS = ("restart", "command")
+TRIGGERS = ("restart", "set-image", "undo", "scale", "delete-pod", "evict", "drain", "none", "command")
 
 
 def build_timeline(document: Document) -> Timeline:
@@ -35,6 +35,7 @@ def build_timeline(document: Document) -> Timeline:
     around = Surroundings(
         anchor=document.header.anchor,
         trigger_ns=replacement.start if replacement else None,
+        last_trigger_ns=_last_trigger(document),
         end_ns=window.end,
         events=_by_uid(events),
         in_endpoints=in_endpoints,
@@ -121,6 +122,11 @@ def _trigger(document: Document) -> Action | None:
     return min(actions, key=lambda a: (a.started_ns, repr(a)), default=None)
 
 
+def _last_trigger(document: Document) -> Instant | None:
+    """When the last of several actions began: `--repeat`, and the way back of a scaling."""
+    return max((a.started_ns for a in document.of(Action) if a.kind in TRIGGERS), default=None)
+
+
 def _replacement(trigger: Action | None, stages: dict[Stage, Window], window: Window) -> Window | None:
     """From whichever of the trigger and the stage's mark came first: intervals are cut at the mark."""
     begins = [trigger.started_ns] if trigger else []
@@ -154,12 +160,23 @@ class PodIndex:
     def of(self, attempt: Attempt) -> Sequence[PodLife]:
         """Those pods: mostly one or none; several where a name or an address was given out again."""
         if attempt.pod:
-            return self.named(attempt.pod)
+            return self.named_at(attempt.pod, attempt.ended_ns)
         return self._addresses.get(attempt.peer.rpartition(":")[0].strip("[]"), ()) if attempt.peer else ()
+
+    def named_at(self, name: str, at: Instant) -> Sequence[PodLife]:
+        """The pods of that name, one where time tells: a StatefulSet gives a name out again once its pod is gone."""
+        named = self.named(name)
+        return [p for p in named if _bore_name(p, at, named)] if len(named) > 1 else named
 
     def named(self, name: str) -> Sequence[PodLife]:
         """The pods of that name."""
         return self._names.get(name, ())
+
+
+def _bore_name(pod: PodLife, at: Instant, named: Sequence[PodLife]) -> bool:
+    """Whether it was the one of these namesakes at that instant: the last that had come by then, else the first."""
+    come = [p.created.seen_ns for p in named if p.created.seen_ns <= at]
+    return pod.created.seen_ns == (max(come) if come else min(p.created.seen_ns for p in named))
 
 
 def _in_order(attempts: Iterable[Attempt]) -> list[Attempt]:
@@ -177,15 +194,16 @@ def _with_traffic(
     pods: Sequence[PodLife], tallies: Sequence[PodTally], attempts: Iterable[Attempt]
 ) -> tuple[PodLife, ...]:
     """The pods with what clients got from each."""
+    index, attempts_of = PodIndex(pods), defaultdict[str, list[Attempt]](list)
     tallies_of: dict[str, list[PodTally]] = defaultdict(list)
     for tally in tallies:
-        tallies_of[tally.pod].append(tally)
-    index, attempts_of = PodIndex(pods), defaultdict[str, list[Attempt]](list)
+        for pod in index.named_at(tally.pod, tally.last_ended_ns):
+            tallies_of[pod.uid].append(tally)
     for attempt in attempts:
         for pod in index.of(attempt):
             attempts_of[pod.uid].append(attempt)
     return tuple(
-        replace(pod, traffic=_traffic(pod, tallies_of[pod.name], attempts_of[pod.uid], known=bool(tallies)))
+        replace(pod, traffic=_traffic(pod, tallies_of[pod.uid], attempts_of[pod.uid], known=bool(tallies)))
         for pod in pods
     )
 

@@ -1,4 +1,4 @@
-"""No ready endpoint at all, because the strategy allows it: 11, 12, 13."""
+"""No ready endpoint at all: because the strategy allows it (11, 12, 13), or because all pods were ended at once (14)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rollcheck.analyze.causes.early import has_no_readiness, persistent_kinds
-from rollcheck.analyze.causes.patches import strategy_patch
+from rollcheck.analyze.causes.patches import spread_patch, strategy_patch, yaml
 from rollcheck.analyze.causes.scene import SLACK_NS, Scene, Spans
 from rollcheck.analyze.causes.signs import kind_of, lost_contact, no_backend, stale_paths
-from rollcheck.analyze.causes.words import NAMES, lost, make, pod_lines
+from rollcheck.analyze.causes.words import NAMES, lost, make, plural, pod_lines
 from rollcheck.analyze.model import Cause, Timeline, began
 from rollcheck.facts.attempts import Attempt
 from rollcheck.facts.clock import SECOND, Window
 from rollcheck.facts.cluster import WorkloadSeen
 
 SYNC_NS = SECOND // 2
+ROLLOUTS = ("restart", "set-image", "undo")
+"""Actions that give pods a new template."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,25 @@ def allowed_outage(workload: WorkloadSeen | None) -> int | None:
     return 12 if posts.forced else 11
 
 
+def rolled(scene: Scene) -> bool:
+    """Whether pods were replaced by a rollout, whose strategy then counts, rather than ended one by one or all at once.
+
+    Of what somebody else did, the templates tell.
+    """
+    trigger = scene.timeline.trigger
+    if trigger is not None and trigger.kind not in ("command", "none"):
+        return trigger.kind in ROLLOUTS
+    before = {p.template_hash for p in scene.timeline.pods if p.generation == "old" and not p.arrived}
+    return trigger is None or not scene.newcomers or any(p.template_hash not in before for p in scene.newcomers)
+
+
+def outage_mode(scene: Scene) -> int | None:
+    """The mode by which there may have been no pod at all."""
+    if rolled(scene):
+        return allowed_outage(scene.workload)
+    return 14 if scene.endings else None
+
+
 def no_advice(timeline: Timeline) -> str:
     """Why no propagation is measured and no preStop recommended, in a sentence; empty when both have a meaning.
 
@@ -81,7 +102,7 @@ def no_advice(timeline: Timeline) -> str:
     how long endpoints took; and a pod that waits before it stops has no other pod to send its clients to.
     """
     scene = Scene(timeline)
-    mode = allowed_outage(scene.workload)
+    mode = outage_mode(scene)
     if mode is None or not scene.endings or (timeline.ready_endpoints and not empty_spans(scene)):
         return ""
     return (
@@ -96,7 +117,7 @@ def in_outage(scene: Scene, attempts: Iterable[Attempt]) -> tuple[int, list[Atte
     Proxies learn of the new endpoint late, so the span goes on for as long as that may take, but only a moment where
     the new pods have no readiness probe: what is refused then may be the pods themselves.
     """
-    mode, spans = allowed_outage(scene.workload), empty_spans(scene)
+    mode, spans = outage_mode(scene), empty_spans(scene)
     if mode is None or not spans:
         return None
     lag = SYNC_NS if any(has_no_readiness(p) for p in scene.newcomers) else scene.propagation_ns
@@ -131,9 +152,21 @@ def mode_11_too_few_replicas(scene: Scene, attempts: Sequence[Attempt], spans: S
             f"replicas {workload.replicas}, maxSurge {workload.max_surge} → {posts.surge}, maxUnavailable"
             f" {workload.max_unavailable} → {posts.unavailable}: all of them may be unavailable at once"
         ),
-        fix=strategy_patch(2 if workload.replicas == 1 else None),
-        advice="Start the new pod before the old one goes (maxSurge 1, maxUnavailable 0), and run two replicas.",
+        fix=_no_gap_patch(workload),
+        advice=(
+            "A StatefulSet cannot start the new pod first: run two replicas or more."
+            if workload.kind == "StatefulSet"
+            else "Start the new pod before the old one goes (maxSurge 1, maxUnavailable 0), and run two replicas."
+        ),
     )
+
+
+def _no_gap_patch(workload: WorkloadSeen) -> str:
+    if workload.kind == "StatefulSet":
+        return yaml({"spec": {"replicas": 2}})
+    if workload.kind == "DaemonSet":
+        return yaml({"spec": {"updateStrategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}})
+    return strategy_patch(2 if workload.replicas == 1 else None)
 
 
 def mode_12_forced_unavailable(scene: Scene, attempts: Sequence[Attempt], spans: Sequence[Window]) -> Cause | None:
@@ -171,6 +204,39 @@ def mode_13_recreate(scene: Scene, attempts: Sequence[Attempt], spans: Sequence[
         advice=(
             "Use RollingUpdate. If Recreate was chosen because two pods cannot share a volume or a lock, an outage is"
             " part of every rollout until that is solved."
+        ),
+    )
+
+
+def mode_14_all_at_once(scene: Scene, attempts: Sequence[Attempt], spans: Sequence[Window]) -> Cause | None:
+    """Every pod was ended before a replacement was ready, and no budget kept any."""
+    workload = scene.workload
+    if not attempts:
+        return None
+    gone = [e.pod for e in scene.endings if e.pod.deleted is not None]
+    nodes = sorted({p.node for p in gone if p.node})
+    deleted = [p.deleted.seen_ns for p in gone if p.deleted is not None]
+    within = (max(deleted) - min(deleted)) / SECOND
+    single = workload is not None and workload.replicas == 1
+    where = f" on node {nodes[0]}" if len(nodes) == 1 else f" on {len(nodes)} nodes"
+    count = "the only pod" if len(gone) == 1 else f"all {len(gone)} pods"
+    return _outage(
+        scene,
+        14,
+        attempts,
+        spans,
+        why=f"{count}{where} {'was' if len(gone) == 1 else 'were'} taken away before another was ready",
+        rule=(
+            f"{plural(len(gone), 'pod')}{where} ended within {within:.1f} s"
+            f" ({scene.timeline.trigger.description if scene.timeline.trigger else 'by somebody else'}),"
+            " and no disruption budget kept any back"
+        ),
+        fix=spread_patch(workload, 2 if single else None)
+        if workload is not None and (single or len(nodes) == 1)
+        else "",
+        advice=(
+            f"{'Run two replicas, spread' if single else 'Spread the pods'} over nodes, and let a budget keep one of"
+            " them: `kubectl create poddisruptionbudget NAME --selector=… --min-available=1`."
         ),
     )
 

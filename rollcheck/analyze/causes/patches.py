@@ -11,7 +11,7 @@ import re
 from typing import Any
 
 from rollcheck.analyze.causes.scene import Scene, main_container
-from rollcheck.facts.cluster import ContainerSpec, PodSpec
+from rollcheck.facts.cluster import ContainerSpec, PodSpec, WorkloadSeen
 
 DRAIN_ALLOWANCE_S = 10
 """What a server gets to finish what is under way, where nothing better is known."""
@@ -121,6 +121,19 @@ def strategy_patch(replicas: int | None = None) -> str:
     """Start the new pod first: surge 1, unavailable 0."""
     spec: dict[str, Any] = {} if replicas is None else {"replicas": replicas}
     spec["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    return yaml({"spec": spec})
+
+
+def spread_patch(workload: WorkloadSeen, replicas: int | None = None) -> str:
+    """Pods on different nodes where that can be had."""
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": dict(workload.selector)},
+    }
+    spec: dict[str, Any] = {} if replicas is None else {"replicas": replicas}
+    spec["template"] = {"spec": {"topologySpreadConstraints": [spread]}}
     return yaml({"spec": spec})
 
 

@@ -97,8 +97,8 @@ class Scene:
 
     @cached_property
     def newcomers(self) -> tuple[PodLife, ...]:
-        """The pods of the new generation."""
-        return tuple(p for p in self.timeline.pods if p.generation == "new")
+        """The pods of the new generation, those included that a later action of the run replaced again."""
+        return tuple(p for p in self.timeline.pods if p.generation == "new" or p.arrived)
 
     @cached_property
     def workload(self) -> WorkloadSeen | None:
