@@ -141,6 +141,8 @@ class Warden:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._send, stream)
                 await self._receive(stream, task_status)
+                nursery.cancel_scope.cancel()
+            raise WardenLost(f"the process that keeps the sandbox's containers ended: {self._last_words()}")
         finally:
             with trio.CancelScope(shield=True), trio.move_on_after(END_S):
                 await stream.aclose()
@@ -198,7 +200,8 @@ class Warden:
 
     async def _send(self, stream: trio.SocketStream) -> None:
         async for line in self._to_send:
-            await stream.send_all(line)
+            with suppress(trio.BrokenResourceError):  # its end is noticed where its answers are read
+                await stream.send_all(line)
 
     async def _receive(self, stream: trio.SocketStream, task_status: trio.TaskStatus[None]) -> None:
         rest = b""
@@ -212,8 +215,7 @@ class Warden:
                         starting.deadline = float("inf")
                         task_status.started()
         except trio.BrokenResourceError:
-            pass
-        raise WardenLost(f"the process that keeps the sandbox's containers ended: {self._last_words()}")
+            return
 
     def _take(self, told: dict[str, Any]) -> None:
         if told["event"] == "up":
