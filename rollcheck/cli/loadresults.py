@@ -15,7 +15,7 @@ from rollcheck.analyze.thresholds import Judgement, Threshold, judge, parse_thre
 from rollcheck.cli.ending import INTERRUPTED, say
 from rollcheck.cli.load import DONE, HLOG, MISSED
 from rollcheck.cli.loadlive import columns_of
-from rollcheck.cli.renditions import Renditions
+from rollcheck.cli.renditions import NOTHING_FURTHER, Renditions
 from rollcheck.errors import DiskFull, RollcheckError
 from rollcheck.facts.document import Document
 from rollcheck.render.fortio import fortio_bytes, fortio_text, result_id
@@ -89,7 +89,9 @@ def tell(
     return judgements
 
 
-def retell(document: Document, folder: Path, renditions: Renditions, *, json_on_stdout: bool = False) -> int:
+def retell(
+    document: Document, folder: Path, renditions: Renditions = NOTHING_FURTHER, *, json_on_stdout: bool = False
+) -> int:
     """Render a stored load again, into its folder and on stdout; gives back its exit code.
 
     Raises:

@@ -51,4 +51,4 @@ class RenditionOptions:
         return renditions
 
 
-NOTHING_FURTHER = RenditionOptions()
+NO_OPTIONS = RenditionOptions()

@@ -110,6 +110,9 @@ class Renditions:
         return making.failure
 
 
+NOTHING_FURTHER = Renditions()
+
+
 class _Making:
     """Makes one rendition after the other, and keeps the first error."""
 

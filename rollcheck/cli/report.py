@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from rollcheck.cli.options import Output, check_output
-from rollcheck.cli.renditionoptions import NOTHING_FURTHER, RenditionOptions
+from rollcheck.cli.renditionoptions import NO_OPTIONS, RenditionOptions
 from rollcheck.cli.telling import tell
 
 
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What `rollcheck run` or `load --out` wrote.")],
     output: Output = "text",
-    further: RenditionOptions = NOTHING_FURTHER,
+    further: RenditionOptions = NO_OPTIONS,
 ) -> None:
     """Analyse a recorded run or load again and render it again; needs no cluster."""
     from rollcheck.record import read_document

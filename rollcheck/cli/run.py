@@ -15,7 +15,7 @@ import typer
 from rollcheck.cli.durations import parse_duration
 from rollcheck.cli.ending import INTERRUPTED, say
 from rollcheck.cli.options import Output, check_output
-from rollcheck.cli.renditionoptions import NOTHING_FURTHER, RenditionOptions
+from rollcheck.cli.renditionoptions import NO_OPTIONS, RenditionOptions
 from rollcheck.cli.sandboxoptions import Embedded
 from rollcheck.cli.telling import tell
 from rollcheck.errors import UsageError
@@ -336,7 +336,7 @@ def run(
     ] = "",
     output: Output = "text",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
-    further: RenditionOptions = NOTHING_FURTHER,
+    further: RenditionOptions = NO_OPTIONS,
 ) -> None:
     """Put load on a workload, replace its pods, and say which requests were lost, and why."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, before and after the run as well

@@ -201,7 +201,9 @@ def _cause(analysis: Analysis, cause: Cause) -> Check:
     state = _RUN_STATES[analysis.verdict]
     if state is State.PASSED or not cause.of_replacement:
         state = State.ASIDE
-    lost = f"{counted(cause.attempts, 'request')} lost: " if cause.attempts else ""
+    lost = counted(cause.attempts, "request")
+    # Most summaries say how many there were themselves.
+    lost = f"{lost} lost: " if cause.attempts and lost not in cause.summary else ""
     whose = "" if cause.of_replacement else " (not the replacement's doing)"
     competing = tuple(f"not excluded: {NAMES.get(mode, f'mode {mode}')} ({reason})" for mode, reason in cause.competing)
     advice = (f"Fix: {cause.advice}",) if cause.advice else ()
