@@ -269,7 +269,7 @@ def _readable(values: Values, name: str) -> str:
 
 def _check_mtls(values: Values) -> None:
     if values.on("mtls") and not values.text("cert"):
-        raise UsageError("-mtls asks for a client certificate: give -cert and -key")
+        raise UsageError("-mtls asks for a client certificate: give -cert")
 
 
 def parse_percentiles(text: str) -> tuple[float, ...]:

@@ -31,6 +31,7 @@ from rollcheck.facts.clock import MILLISECOND, SECOND, Instant
 from rollcheck.facts.connections import Connection as ConnectionFact
 from rollcheck.load.answers import Answer
 from rollcheck.load.arrivals import NEVER, Arrivals
+from rollcheck.load.cadence import Cadence
 from rollcheck.load.collector import quiet_collector
 from rollcheck.load.connection import Connection
 from rollcheck.load.dispatch import Dispatch
@@ -134,7 +135,8 @@ class Engine:
         self._hot = raw or plan.closed_loop or _top_rate(plan) / workers >= HOT_QPS
         self._wait_ns = ALONE_WAIT_NS if raw else HOT_WAIT_NS
         self._sleep_scope: trio.CancelScope | None = None
-        self._next_cut = self._next_sample = self._next_tick = now
+        self._cadence = Cadence(plan.interval_s, now)
+        self._next_tick = now
         self._abandoned = self._started = self._stopped = False
 
     # What the run calls
@@ -206,8 +208,7 @@ class Engine:
         now = self._clock()
         self._health = self._dispatch.health = HealthMeter(now, worker=self._worker)
         self._recorder.begin(now)
-        self._next_cut = now + int(self.plan.interval_s * SECOND)
-        self._next_sample = now + SECOND
+        self._cadence.begin(now)
         self._next_tick = now
 
     def _note_portable(self) -> None:
@@ -378,18 +379,14 @@ class Engine:
     # Ticks and the end
 
     def _tick(self, now: Instant) -> None:
-        if now >= self._next_cut:
+        if self._cadence.is_cut(now):
             self._recorder.cut(now)
-            interval = int(self.plan.interval_s * SECOND)
-            self._next_cut += interval * (1 + (now - self._next_cut) // interval)
-        if now >= self._next_sample:
-            if self._dispatch.stage is not Stage.PREFLIGHT:
-                self._sample(now)
-            self._next_sample = now + SECOND
+        if self._cadence.is_sample(now) and self._dispatch.stage is not Stage.PREFLIGHT:
+            self._sample(now)
         self._recorder.flush_large(self._health)
         for lane in self._lanes:
             lane.fold_slots()
-        self._next_tick = min(self._next_cut, self._next_sample, now + HEARTBEAT_NS)
+        self._next_tick = min(self._cadence.next, now + HEARTBEAT_NS)
 
     def _sample(self, now: Instant) -> None:
         released = sum(lane.scheduled for lane in self._lanes)

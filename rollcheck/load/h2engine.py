@@ -21,6 +21,7 @@ from rollcheck.facts.attempts import Attempt, Lane, Phase, Stage
 from rollcheck.facts.clock import SECOND, Instant
 from rollcheck.facts.connections import ClosedBy
 from rollcheck.load.arrivals import NEVER, Arrivals
+from rollcheck.load.cadence import Cadence
 from rollcheck.load.collector import quiet_collector
 from rollcheck.load.engine import Start
 from rollcheck.load.h2 import Exchange, check_h2
@@ -112,7 +113,7 @@ class H2Engine:
         self._stage = self._stage_before = stage
         self._stage_at: Instant = 0
         self._in_flight = 0
-        self._next_cut = self._next_sample = now
+        self._cadence = Cadence(plan.interval_s, now)
         self._abandoned = self._started = self._stopped = False
 
     def _make_tls(self) -> ssl.SSLContext:
@@ -184,8 +185,7 @@ class H2Engine:
         now = self._clock()
         self._health = HealthMeter(now, worker=self._worker)
         self._recorder.begin(now)
-        self._next_cut = now + int(self.plan.interval_s * SECOND)
-        self._next_sample = now + SECOND
+        self._cadence.begin(now)
 
     def _say_slow(self) -> None:
         what = "HTTP/2" if self._http2 else "redirects are followed"
@@ -403,13 +403,10 @@ class H2Engine:
         while True:
             now = self._clock()
             self._health.note_stall(now - expected)
-            if now >= self._next_cut:
+            if self._cadence.is_cut(now):
                 self._recorder.cut(now)
-                interval = int(self.plan.interval_s * SECOND)
-                self._next_cut += interval * (1 + (now - self._next_cut) // interval)
-            if now >= self._next_sample:
+            if self._cadence.is_sample(now):
                 self._sample(now)
-                self._next_sample = now + SECOND
             self._recorder.flush_large(self._health)
             self._recorder.settle_one()
             expected = self._clock() + int(TICK_S * SECOND)

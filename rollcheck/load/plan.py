@@ -257,7 +257,7 @@ class LoadPlan:
 
         verify_tls: whether the server's certificate is checked.
         ca_file: PEM file of the authorities to trust instead of the system's.
-        cert_file, key_file: PEM files of the client's own certificate and its key.
+        cert_file, key_file: PEM files of the client's own certificate and its key; one may hold both.
         dns: "reresolve": look the name up again, once a second at most, and use what it says first; "round-robin": the
             same, every address in turn; "cached": look it up once, every address in turn.
         resolve_ip_type: "ip4", "ip6" or "any".
@@ -339,8 +339,8 @@ class LoadPlan:
             raise UsageError(f"there is no DNS policy {self.dns!r}; give reresolve, cached or round-robin")
         if self.resolve_ip_type not in {"ip4", "ip6", "any"}:
             raise UsageError(f"there is no IP type {self.resolve_ip_type!r}; give ip4, ip6 or any")
-        if bool(self.cert_file) != bool(self.key_file):
-            raise UsageError("a client certificate goes with its key: give both -cert and -key")
+        if self.key_file and not self.cert_file:
+            raise UsageError("a key is of no use without its certificate: give -cert too")
 
     def _check_lane(self, lane: LanePlan) -> None:
         if lane.lane not in {Lane.REUSED, Lane.FRESH, Lane.IDLE_AGED, Lane.LONG}:

@@ -382,6 +382,7 @@ class Reactor:
             connection.first_byte = connection.first_byte or now
             attempt = connection.to_attempt(Phase.BODY, answer.outcome, now, status=answer.status, pod=answer.pod)
             self._listener.on_end(attempt)
+            lane.book.measure(answer)
             if answer.outcome is not Outcome.OK:
                 self._close(connection, ClosedBy.US_FAILED if answer.keep_alive else ClosedBy.PEER_ANNOUNCED)
                 return

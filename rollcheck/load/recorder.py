@@ -121,8 +121,12 @@ class LaneBook:
         self.failed = self.not_sent = self.unlisted = self._flushed = 0
 
     def add_sizes(self, answer: Answer, times: int = 1) -> None:
-        """Count the status and, where asked for, the sizes of an OK answer that came so many times."""
+        """Count the status and the sizes of an OK answer that came so many times."""
         self.statuses[answer.status] += times
+        self.measure(answer, times)
+
+    def measure(self, answer: Answer, times: int = 1) -> None:
+        """Count, where asked for, the sizes of an answer that came so many times, good or not."""
         if self.detailed:
             self.headers.add(answer.head_bytes, times)
             self.totals.add(answer.total_bytes, times)

@@ -250,7 +250,7 @@ def test_gomaxprocs_is_taken_as_workers_as_far_as_there_are_connections():
         (["-payload-file", "/no/such/file"], "-payload-file: cannot read /no/such/file"),
         (["-payload-size", "-5"], "-payload-size: -5"),
         (["-cacert", "/no/such/ca"], "-cacert: cannot read /no/such/ca"),
-        (["-mtls"], "give -cert and -key"),
+        (["-mtls"], "give -cert"),
         (["--expect-status", "fine"], "'fine' is not an HTTP status"),
         (["--expect-body", "/(/"], "not a regular expression"),
         (["--dns", "never"], "--dns: there is no 'never'"),
