@@ -46,4 +46,10 @@ def percentiles_us(blobs: Iterable[str], percents: Sequence[float]) -> list[int]
         index, times = index[order], times[order]
     running = np.cumsum(times)
     ranks = [max(1, int(percent * int(running[-1]) / 100 + 0.5)) for percent in percents]
-    return [int(us) for us in slots(empty())[1][index[np.searchsorted(running, ranks)]]]
+    return [int(us) for us in _ends()[index[np.searchsorted(running, ranks)]]]
+
+
+@lru_cache(maxsize=1)
+def _ends() -> Whole:
+    """The highest value of each slot."""
+    return slots(empty())[1]

@@ -51,7 +51,7 @@ def result_of(analysis: Analysis) -> r.Result:
         causes=[_cause(cause) for cause in analysis.causes],
         unattributed=[_unattributed(axis, lost) for lost in analysis.unattributed],
         outages=[_outage(axis, outage) for outage in analysis.outages],
-        pods=[_pod(axis, pod) for pod in timeline.pods],
+        pods=[pod_report(axis, pod) for pod in timeline.pods],
         propagation=[_propagation(measured) for measured in analysis.propagation],
         recommended_prestop_s=analysis.recommended_prestop_s,
         bounds=_bounds(analysis),
@@ -154,7 +154,8 @@ def _outage(axis: Axis, outage: Outage) -> r.OutageSeen:
     )
 
 
-def _pod(axis: Axis, pod: PodLife) -> r.PodReport:
+def pod_report(axis: Axis, pod: PodLife) -> r.PodReport:
+    """All that is known of a pod."""
     moment: Callable[[Moment], r.MomentSeen] = partial(_moment, axis)
     return r.PodReport(
         name=pod.name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rollcheck.analyze.model import Analysis, began
@@ -13,11 +13,13 @@ from rollcheck.facts.cluster import WatchGap
 from rollcheck.render.axis import Axis, axis_of
 from rollcheck.render.html.pack import Json, cleaned, column
 from rollcheck.render.picture import FAMILIES, Picture, PodRow, family_of, picture_of
-from rollcheck.render.result import outcome_key, result_of
+from rollcheck.render.result import outcome_key, pod_report
 from rollcheck.render.text import clean, outcome_words
 
 MOST_NEAREST = 2_000
 """Unexplained attempts of which the facts nearest in time are told."""
+Kind = tuple[str, str, str]
+"""Family, words, lane: what makes a row of the timeline."""
 DIGITS = 3
 """Of seconds that are drawn."""
 
@@ -57,8 +59,8 @@ def _steps(picture: Picture) -> Json:
 
 def _pods(analysis: Analysis, picture: Picture) -> list[Json]:
     """A row each, in the picture's order, with the report of the pod for whoever asks."""
-    found = {pod.uid: pod for pod in result_of(analysis).pods}
-    reports = [cleaned(found[row.uid].model_dump()) for row in picture.pods]
+    axis, lives = axis_of(analysis), {pod.uid: pod for pod in analysis.timeline.pods}
+    reports = [cleaned(pod_report(axis, lives[row.uid]).model_dump()) for row in picture.pods]
     return [_pod(row, report) for row, report in zip(picture.pods, reports, strict=True)]
 
 
@@ -110,12 +112,13 @@ def error_columns(
         shown: those of which every field is in the page, by row.
     """
     rows = {id(attempt): number for number, attempt in enumerate(shown)}
+    kind_of = _kinds()
     told = [
-        (began(attempt), _kind(attempt), causes.get((attempt.lane.value, attempt.seq), -1), rows.get(id(attempt), -1))
+        (began(attempt), kind_of(attempt), causes.get((attempt.lane.value, attempt.seq), -1), rows.get(id(attempt), -1))
         for attempt in attempts
     ]
     told.sort(key=lambda each: each[0])
-    counts: dict[tuple[str, str, str], int] = {}
+    counts: dict[Kind, int] = {}
     for _, kind, _, _ in told:
         counts[kind] = counts.get(kind, 0) + 1
     kinds = sorted(counts, key=lambda kind: (FAMILIES.index(kind[0]), -counts[kind], kind))
@@ -134,10 +137,19 @@ def error_columns(
     }
 
 
-def _kind(attempt: Attempt) -> tuple[str, str, str]:
-    family = "not sent" if attempt.sent_ns is None and family_of(attempt) == "other" else family_of(attempt)
-    words = outcome_words(outcome_key(attempt))
-    return family, words, attempt.lane.value
+def _kinds() -> Callable[[Attempt], Kind]:
+    """Names the kind of an attempt; what is alike is named once."""
+    named: dict[tuple[str, str, int, str, bool], Kind] = {}
+
+    def kind_of(attempt: Attempt) -> Kind:
+        sent = attempt.sent_ns is not None
+        key = attempt.phase, attempt.outcome, attempt.status, attempt.lane, sent
+        if key not in named:
+            family = family_of(attempt) if sent or family_of(attempt) != "other" else "not sent"
+            named[key] = family, outcome_words(outcome_key(attempt)), attempt.lane.value
+        return named[key]
+
+    return kind_of
 
 
 def _errors(analysis: Analysis, axis: Axis, shown: Sequence[Attempt]) -> dict[str, Json]:

@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields, replace
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from rollcheck.facts.attempts import Attempt, PodTally
@@ -33,6 +34,8 @@ MOST_ATTEMPTS = 30_000
 MOST_TALLIES = 5_000
 MICRO = 1_000
 """Nanoseconds in a microsecond."""
+SCALARS = (int, str, float, bool, type(None))
+"""Types of fields that JSON has as they are, and those derived of them."""
 PERCENTS = {"p50": 50.0, "p99": 99.0, "max": 100.0}
 
 
@@ -90,21 +93,26 @@ def _table(kind: type[Any], found: list[Any], axis: Axis, window: Window, attemp
 def _columns(kind: type[Any], rows: Sequence[Any], axis: Axis) -> dict[str, Json]:
     instants, others = _fields(kind)  # type: ignore[arg-type]  # a class is hashable
     made: dict[str, Json] = {}
-    first: list[Instant] = [getattr(row, instants[0]) // MICRO for row in rows] if instants else []
+    first: list[Instant] = []
     if instants:
         zero = axis.zero_ns // MICRO
+        first = [at // MICRO for at in _values(rows, instants[0])]
         made[instants[0]] = column([at - zero for at in first])
     for name in instants[1:]:
-        values = [getattr(row, name) for row in rows]
-        made[name] = column(
-            [None if at is None else at // MICRO - since for at, since in zip(values, first, strict=True)]
-        )
+        pairs = zip(_values(rows, name), first, strict=True)
+        made[name] = column([None if at is None else at // MICRO - since for at, since in pairs])
     for name in others:
+        values = _values(rows, name)
         if name.endswith("_hdr"):
-            made.update(_percentiles(name, [getattr(row, name) for row in rows]))
+            made.update(_percentiles(name, values))
         else:
-            made[name] = column([plain(getattr(row, name)) for row in rows])
+            scalar = all(issubclass(kind, SCALARS) for kind in set(map(type, values)))
+            made[name] = column(values if scalar else [plain(each) for each in values])
     return {"instants": list(instants), "columns": made}
+
+
+def _values(rows: Sequence[Any], name: str) -> list[Any]:
+    return list(map(attrgetter(name), rows))
 
 
 @cache
@@ -143,20 +151,21 @@ def _summed(tallies: Iterable[PodTally], window: Window) -> tuple[list[PodTally]
     tallies = list(tallies)
     groups = len({(t.pod, t.lane, t.use) for t in tallies})
     length = max(1, window.length // max(1, MOST_TALLIES // groups))
-    found: dict[tuple[int, str, str, str], PodTally] = {}
+    found: dict[tuple[int, str, str, str], list[PodTally]] = defaultdict(list)
+    start = window.start
     for tally in tallies:
-        key = ((tally.start_ns - window.start) // length, tally.pod, tally.lane, tally.use)
-        past = found.get(key)
-        found[key] = tally if past is None else _both(past, tally)
-    return sorted(found.values(), key=lambda t: (t.start_ns, t.pod, t.lane, t.use)), length / 1e9
+        found[(tally.start_ns - start) // length, tally.pod, tally.lane, tally.use].append(tally)
+    made = [_together(each) for each in found.values()]
+    return sorted(made, key=lambda t: (t.start_ns, t.pod, t.lane, t.use)), length / 1e9
 
 
-def _both(one: PodTally, other: PodTally) -> PodTally:
+def _together(tallies: Sequence[PodTally]) -> PodTally:
     return replace(
-        one,
-        end_ns=max(one.end_ns, other.end_ns),
-        ok=one.ok + other.ok,
-        first_sent_ns=min(one.first_sent_ns, other.first_sent_ns),
-        last_sent_ns=max(one.last_sent_ns, other.last_sent_ns),
-        last_ended_ns=max(one.last_ended_ns, other.last_ended_ns),
+        tallies[0],
+        start_ns=min(_values(tallies, "start_ns")),
+        end_ns=max(_values(tallies, "end_ns")),
+        ok=sum(_values(tallies, "ok")),
+        first_sent_ns=min(_values(tallies, "first_sent_ns")),
+        last_sent_ns=max(_values(tallies, "last_sent_ns")),
+        last_ended_ns=max(_values(tallies, "last_ended_ns")),
     )

@@ -34,10 +34,12 @@ function pairs(entries) {
 }
 
 class Details {
-  constructor(inspector, moments, tables) {
+  constructor(inspector, moments) {
     this.inspector = inspector;
     this.moments = moments;
-    this.tables = tables;
+    this.tables = null;
+    this.causeOf = reader(moments.errors.cause);
+    this.rowOf = reader(moments.errors.row);
   }
 
   when(at) {
@@ -51,10 +53,10 @@ class Details {
   }
 
   error(row, item) {
-    const { errors, causes, nearest } = this.moments;
+    const { causes, nearest } = this.moments;
     const number = row.items[item];
-    const place = reader(errors.row)(number);
-    const cause = reader(errors.cause)(number);
+    const place = this.rowOf(number);
+    const cause = this.causeOf(number);
     const table = this.tables && this.tables.get("Attempt");
     const title = `Lost request: ${row.kind.words}, ${row.kind.lane} lane`;
     const why = cause >= 0 ? `${cause + 1}. ${causes[cause]}` : "not explained";

@@ -35,7 +35,7 @@ async function start() {
     const { side } = place.dataset;
     const moments = await unpack(`moments-${side}`);
     if (!moments) continue;
-    const details = new Details(inspector, moments, null);
+    const details = new Details(inspector, moments);
     const timeline = new Timeline(place, moments, (row, item) => details.choose(row, item));
     timelines.push(timeline);
     later.push({ side, details, timeline });

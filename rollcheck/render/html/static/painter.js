@@ -26,7 +26,7 @@ class Painter {
     const width = this.canvas.parentElement.clientWidth;
     const ratio = window.devicePixelRatio || 1;
     this.width = width;
-    this.left = Math.round(Math.min(210, Math.max(96, width * 0.19)));
+    this.left = Math.round(Math.min(236, Math.max(96, width * 0.21)));
     this.scene.layout(width < 560);
     this.right = 14;
     this.canvas.style.height = `${this.scene.height}px`;
@@ -101,7 +101,7 @@ class Painter {
 
   ticks(bottom) {
     const { context, colours } = this;
-    const step = niceStep((this.to - this.from) / Math.max(2, this.plot / 84));
+    const step = niceStep((this.to - this.from) / Math.max(2, this.plot / (this.plot < 400 ? 62 : 84)));
     const digits = step >= 1 ? 0 : Math.min(6, Math.ceil(-Math.log10(step) - 1e-9));
     this.text(11);
     context.textAlign = "center";

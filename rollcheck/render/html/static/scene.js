@@ -11,6 +11,7 @@ const LATENCY = 96;
 class Scene {
   constructor(moments) {
     this.moments = moments;
+    this.causeOf = reader(moments.errors.cause);
     this.rows = [...this.errorRows(), ...this.podRows(), ...this.curveRows()];
     this.focusable = this.rows.filter((row) => row.size > 0);
   }
@@ -36,7 +37,7 @@ class Scene {
     this.errorTimes = Float64Array.from({ length: total }, (_, i) => at(i) / MICROS);
     const rows = kinds.map((each, number) => ({
       type: "errors",
-      label: `${each.words}, ${each.lane}`,
+      label: `${each.lane}: ${each.words}`,
       kind: each,
       tall: ERRORS,
       items: found[number],
@@ -107,10 +108,10 @@ class Scene {
 
   // One line on an item, for the eye that hovers and the ear that listens.
   words(row, item) {
-    const { slots, endpoints, causes, errors } = this.moments;
+    const { slots, endpoints, causes } = this.moments;
     const at = `${offset(row.times[item])} s`;
     if (row.type === "errors") {
-      const cause = reader(errors.cause)(row.items[item]);
+      const cause = this.causeOf(row.items[item]);
       const why = cause >= 0 ? `, cause ${cause + 1}: ${causes[cause]}` : "";
       return `${at}: ${row.kind.words}, ${row.kind.lane} lane${why}`;
     }
