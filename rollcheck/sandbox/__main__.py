@@ -1,7 +1,7 @@
 """The process of a sandbox: settings on standard input, what became of it as lines of JSON on standard output.
 
-    {"ready": {…}, "warnings": […]}     it runs; STATE as in state.json
-    {"error": "…", "code": 2}           it does not, and why
+    {"ready": {…}, "warnings": […], "folder": "…"}  it runs; `ready` is as in state.json
+    {"error": "…", "code": 2}                       it does not, and why
 
 It ends on SIGTERM or SIGINT and, when it is owned, as soon as standard input ends.
 """
@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ async def _run(settings: Settings) -> None:
             running: Running = await nursery.start(serve, settings)
             gc.collect()
             gc.freeze()  # what a start leaves behind need not be looked at again and again
-            _say({"ready": asdict(running.state), "warnings": list(running.warnings)})
+            _say({"ready": asdict(running.state), "warnings": running.warnings, "folder": str(settings.folder)})
             _log_to(settings.folder / LOG, keep_stdin=settings.owned)
 
 
@@ -70,10 +71,8 @@ async def _end_with_owner(everything: trio.CancelScope) -> None:
 
 
 def _say(told: dict[str, Any]) -> None:
-    try:
+    with suppress(OSError):  # nobody may be there to be told
         print(json.dumps(told), flush=True)
-    except OSError:
-        pass  # nobody is there to be told
 
 
 def _log_to(path: Path, *, keep_stdin: bool) -> None:

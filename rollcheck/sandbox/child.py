@@ -47,11 +47,12 @@ def owned(settings: Settings) -> Iterator[Box]:
         UsageError: it cannot be made as asked for.
         ClusterError: it ended by itself while it started.
     """
-    child = _start(settings)
-    try:
-        yield _ready(child, settings)
-    finally:
-        _end(child)
+    with tempfile.TemporaryFile() as words:
+        child = _start(settings, words)
+        try:
+            yield _ready(child, words)
+        finally:
+            _end(child)
 
 
 def detached(settings: Settings) -> Box:
@@ -61,13 +62,14 @@ def detached(settings: Settings) -> Box:
         UsageError: it cannot be made as asked for.
         ClusterError: it ended by itself while it started.
     """
-    child = _start(settings)
-    try:
-        box = _ready(child, settings)
-    except BaseException:
-        child.terminate()
-        _end(child)
-        raise
+    with tempfile.TemporaryFile() as words:
+        child = _start(settings, words)
+        try:
+            box = _ready(child, words)
+        except BaseException:
+            child.terminate()
+            _end(child)
+            raise
     for pipe in (child.stdin, child.stdout):
         if pipe is not None:
             pipe.close()
@@ -75,13 +77,13 @@ def detached(settings: Settings) -> Box:
     return box
 
 
-def _start(settings: Settings) -> subprocess.Popen[bytes]:
+def _start(settings: Settings, words: IO[bytes]) -> subprocess.Popen[bytes]:
     # Its own session: the terminal's Ctrl-C is for whoever started it, and the end of that is its end too.
     child = subprocess.Popen(  # our own program
         [sys.executable, "-P", "-m", "rollcheck.sandbox"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=tempfile.TemporaryFile(),  # noqa: SIM115  # the child has it open; no name is left of it
+        stderr=words,
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
@@ -92,19 +94,18 @@ def _start(settings: Settings) -> subprocess.Popen[bytes]:
     return child
 
 
-def _ready(child: subprocess.Popen[bytes], settings: Settings) -> Box:
+def _ready(child: subprocess.Popen[bytes], words: IO[bytes]) -> Box:
     assert child.stdout is not None
-    line = _line(child.stdout)
+    line = child.stdout.readline()
     if not line:
-        raise ClusterError(f"the sandbox ended while it started, with {child.wait()}; its folder was {settings.folder}")
+        code = child.wait()
+        words.seek(0)
+        last = words.read().decode(errors="replace").strip().split("\n")[-1]
+        raise ClusterError(f"the sandbox ended while it started, with {code}: {last or 'without a word'}")
     told: dict[str, Any] = json.loads(line)
     if "error" in told:
         raise (UsageError if told["code"] == UsageError.exit_code else ClusterError)(told["error"])
-    return Box(folder=settings.folder, state=State(**told["ready"]), warnings=tuple(told["warnings"]))
-
-
-def _line(stream: IO[bytes]) -> bytes:
-    return stream.readline()
+    return Box(folder=Path(told["folder"]), state=State(**told["ready"]), warnings=tuple(told["warnings"]))
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -1,6 +1,6 @@
 """Manifests as kubectl takes them: files or folders of YAML or JSON, many documents each, Lists taken apart.
 
-YAML is read by version 1.1 as kubectl reads it (`0644` is octal, `on` is true), but a key that occurs twice is an error.
+YAML is read as version 1.1, as kubectl does it (`0644` is octal, `on` is true); a key that occurs twice is an error.
 """
 
 from __future__ import annotations

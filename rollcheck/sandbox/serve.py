@@ -6,10 +6,12 @@ settings are created. Everything ends together, and the warden last: with it goe
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
@@ -18,13 +20,13 @@ from rollcheck.errors import UsageError
 from rollcheck.openfiles import allow_files
 from rollcheck.sandbox import state
 from rollcheck.sandbox.addresses import Addresses
-from rollcheck.sandbox.apiserver.server import CONTEXT, VERSION, ApiServer, kubeconfig
-from rollcheck.sandbox.controllers import Controllers
+from rollcheck.sandbox.apiserver.kubeconfig import CONTEXT
+from rollcheck.sandbox.apiserver.server import VERSION, ApiServer
+from rollcheck.sandbox.controllers.manager import Controllers
 from rollcheck.sandbox.images import Catalog
 from rollcheck.sandbox.kubelet import Kubelet
-from rollcheck.sandbox.logs import Logs
-from rollcheck.sandbox.network.gateway import open_gateway
-from rollcheck.sandbox.network.ingress import Ingress
+from rollcheck.sandbox.kubelet.logs import Logs
+from rollcheck.sandbox.network.gateway import run_gateway
 from rollcheck.sandbox.network.proxy import ServiceProxy
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import NAMESPACES, of_kind
@@ -59,13 +61,66 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Running] = t
     settings.check()
     allow_files(FILES, "end other sandboxes")
     images = Catalog(settings.maps, folder=settings.workdir)
-    chance = random.Random(settings.seed)
     state.clear(settings.folder)
     warden = Warden(settings.folder)
     addresses = Addresses.claim(settings.shared)
+    assert addresses.listener is not None
+    with addresses.listener:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(warden.run)
+            await _inside(settings, images, warden, addresses, task_status)
+
+
+async def _inside(
+    settings: Settings, images: Catalog, warden: Warden, addresses: Addresses, task_status: trio.TaskStatus[Running]
+) -> None:
+    """The cluster, while its warden lives."""
     registry = Registry(addresses=addresses)
     nodes = {f"node-{i}": addresses.node(i) for i in range(1, settings.nodes + 1)}
-    proxy = ServiceProxy(
+    logs = Logs(registry, settings.folder)
+    server = ApiServer(registry, token=secrets.token_urlsafe(24), logs=logs)
+    chance = random.Random(settings.seed)
+    proxy = _proxy(settings, registry, nodes, chance)
+    assert addresses.listener is not None
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve, trio.SocketListener(trio.socket.from_stdlib_socket(addresses.listener)))
+        await nursery.start(Controllers(registry, shared=settings.shared).run)
+        await nursery.start(proxy.run)
+        if settings.ingress != "none":
+            gateway = partial(
+                run_gateway,
+                settings.ingress,
+                registry,
+                warden=warden,
+                folder=settings.folder,
+                lag=settings.lag,
+                low_ports=settings.low_ports,
+                chance=chance,
+            )
+            await nursery.start(gateway)
+        for index, node in enumerate(nodes, 1):
+            kubelet = Kubelet(
+                registry,
+                node=node,
+                index=index,
+                images=images,
+                folder=settings.folder,
+                warden=warden,
+                low_ports=settings.low_ports,
+            )
+            await nursery.start(kubelet.run)
+        running = _state(registry, f"https://{server.address}", nodes)
+        left_out = create(registry, settings.objects, settings.namespace)
+        with state.held(settings.folder, running, server.kubeconfig()):
+            unready = await wait_available(
+                registry, workloads_of(settings.objects, settings.namespace), proxy.settled, settings.wait_s
+            )
+            task_status.started(Running(state=running, warnings=(*left_out, *unready)))
+            await trio.sleep_forever()
+
+
+def _proxy(settings: Settings, registry: Registry, nodes: dict[str, str], chance: random.Random) -> ServiceProxy:
+    return ServiceProxy(
         registry,
         nodes,
         client_node=f"node-{settings.client_node}",
@@ -74,39 +129,12 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Running] = t
         low_ports=settings.low_ports,
         chance=chance,
     )
-    token = secrets.token_urlsafe(24)
-    url = f"http://{addresses.api}:{addresses.api_port}"
-    running = state.State(
-        pid=state.own_pid(),
-        server=url,
-        context=CONTEXT,
-        version=VERSION,
-        nodes=nodes,
-        started=registry.clock.stamp(),
+
+
+def _state(registry: Registry, server: str, nodes: dict[str, str]) -> state.State:
+    return state.State(
+        pid=os.getpid(), server=server, context=CONTEXT, version=VERSION, nodes=nodes, started=registry.clock.stamp()
     )
-    assert addresses.listener is not None
-    async with trio.open_nursery() as keeping:
-        await keeping.start(warden.run)
-        with state.held(settings.folder, running, kubeconfig(url, token)):
-            async with trio.open_nursery() as nursery:
-                logs = Logs(registry, settings.folder)
-                listener = trio.SocketListener(trio.socket.from_stdlib_socket(addresses.listener))
-                await nursery.start(ApiServer(registry, token=token, logs=logs).serve, listener)
-                await nursery.start(Controllers(registry, shared=settings.shared).run)
-                await nursery.start(proxy.run)
-                if settings.ingress != "none":
-                    gateway = open_gateway(addresses, settings.low_ports)
-                    await nursery.start(Ingress(registry, gateway, lag=settings.lag, chance=chance).run)
-                for index, node in enumerate(nodes, 1):
-                    kubelet = Kubelet(
-                        registry, node=node, index=index, images=images, folder=settings.folder, warden=warden
-                    )
-                    await nursery.start(kubelet.run)
-                left_out = create(registry, settings.objects, settings.namespace)
-                unready = await wait_available(
-                    registry, workloads_of(settings.objects, settings.namespace), proxy.settled, settings.wait_s
-                )
-                task_status.started(Running(state=running, warnings=(*left_out, *unready)))
 
 
 def create(registry: Registry, objects: Iterable[Json], namespace: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class Settings:
     folder: Path = Path(FOLDER)
     owned: bool = True
     nodes: int = 3
-    lag: Lag = Lag()
+    lag: Lag = field(default_factory=Lag)
     client_node: int = 1
     objects: tuple[Json, ...] = ()
     namespace: str = "default"

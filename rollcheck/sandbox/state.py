@@ -45,11 +45,6 @@ class State:
     started: str
 
 
-def own_pid() -> int:
-    """Of this process."""
-    return os.getpid()
-
-
 @contextmanager
 def held(folder: Path, state: State, kubeconfig: str) -> Iterator[None]:
     """Write the files of a sandbox that runs, and hold its lock meanwhile; they go with the folder."""

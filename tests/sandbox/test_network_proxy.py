@@ -38,8 +38,8 @@ async def cluster(*, lag=NONE, shared=False, low_ports=None, ingress=False):
         async with trio.open_nursery() as nursery:
             await nursery.start(proxy.run)
             if ingress:
-                front = Ingress(registry, listen(addresses.api, 0), lag=lag)
-                await nursery.start(front.run)
+                listener = listen(addresses.api, 0)
+                await nursery.start(Ingress(registry, listener.getsockname(), listener, lag=lag).run)
             yield registry, proxy
             nursery.cancel_scope.cancel()
 
@@ -160,7 +160,7 @@ def test_an_endpoint_that_left_is_sent_connections_for_the_lag_and_no_longer():
                 await until(lambda: ask(spec["clusterIP"], 8080), "a")
                 changed = trio.current_time()
                 publish(registry, slice_of(port, (two, "node-1")))
-                await trio.testing.wait_all_tasks_blocked(0.01)
+                await trio.sleep(0.01)
                 assert await ask(spec["clusterIP"], 8080) == "a"
                 assert not proxy.settled()
                 await until(lambda: ask(spec["clusterIP"], 8080), "refused")
@@ -206,10 +206,11 @@ def test_a_port_that_is_taken_is_an_event_of_its_service():
         async with cluster() as (registry, _):
             spec = service(registry)["spec"]
             address = registry.addresses.pod(1)
-            with listen(spec["clusterIP"], 8080):
-                publish(registry, slice_of(9, (address, "node-1")))
-                while not (events := registry.list(EVENTS, "default")):
-                    await trio.sleep(0.01)
+            async with pod("a", address) as port:
+                with listen(spec["clusterIP"], 8080):
+                    publish(registry, slice_of(port, (address, "node-1")))
+                    while not (events := registry.list(EVENTS, "default")):
+                        await trio.sleep(0.01)
             assert events[0]["reason"] == "PortNotAvailable"
             assert f"{spec['clusterIP']}:8080 is taken by another program" in events[0]["message"]
 

@@ -36,19 +36,22 @@ class Ingress:
     """Every Ingress of the cluster, behind one listening socket.
 
     Args:
-        listener: where clients come in; it is closed at the end.
+        address: where clients come in.
+        listener: of that address, closed at the end; None where somebody else serves what `routes` and `backends` say.
         lag: how late it follows endpoints.
     """
 
     def __init__(
         self,
         registry: Registry,
-        listener: socket.socket,
+        address: tuple[str, int],
+        listener: socket.socket | None,
         *,
         lag: Lag | None = None,
         chance: random.Random | None = None,
     ) -> None:
         self._registry = registry
+        self._address = address
         self._listener = listener
         self._lag = lag or Lag()
         self._chance = chance or random.Random()
@@ -64,14 +67,14 @@ class Ingress:
         for name in CLASSES:
             with suppress(ApiFailure):
                 self._registry.create(INGRESS_CLASSES, None, _ingress_class(name))
-        with self._listener:
-            async with trio.open_nursery() as nursery:
-                await nursery.start(follow, self._registry, ENDPOINT_SLICES, self._on_slice)
-                await nursery.start(follow, self._registry, SERVICES, lambda *_: self.on_change())
-                await nursery.start(follow, self._registry, INGRESSES, self._on_ingress)
-                nursery.start_soon(self._arrivals)
-                nursery.start_soon(self._serve)
-                task_status.started()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(follow, self._registry, ENDPOINT_SLICES, self._on_slice)
+            await nursery.start(follow, self._registry, SERVICES, lambda *_: self.on_change())
+            await nursery.start(follow, self._registry, INGRESSES, self._on_ingress)
+            nursery.start_soon(self._arrivals)
+            if self._listener is not None:
+                nursery.start_soon(self._serve, self._listener)
+            task_status.started()
 
     def routes(self) -> tuple[Route, ...]:
         """Every route of every Ingress."""
@@ -96,18 +99,22 @@ class Ingress:
         turn = self._turns[key]
         return route.manner, backends[turn:] + backends[:turn]
 
-    async def _serve(self) -> None:
-        async with trio.open_nursery() as nursery:
-            while True:
-                await trio.lowlevel.wait_readable(self._listener)
-                try:
-                    client, peer = self._listener.accept()
-                except OSError as e:
-                    if e.errno in (errno.EMFILE, errno.ENFILE):
-                        await trio.sleep(0.05)
-                    continue
-                client.setblocking(False)
-                nursery.start_soon(relay, trio.socket.from_stdlib_socket(client), peer[0], self.find)
+    async def _serve(self, listener: socket.socket) -> None:
+        with listener:
+            async with trio.open_nursery() as nursery:
+                await self._accept(listener, nursery)
+
+    async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(listener)
+            try:
+                client, peer = listener.accept()
+            except OSError as e:
+                if e.errno in (errno.EMFILE, errno.ENFILE):
+                    await trio.sleep(0.05)
+                continue
+            client.setblocking(False)
+            nursery.start_soon(relay, trio.socket.from_stdlib_socket(client), peer[0], self.find)
 
     def _on_slice(self, kind: str, raw: Json) -> None:
         metadata = raw["metadata"]
@@ -142,7 +149,7 @@ class Ingress:
 
     def _publish(self, key: Key, raw: Json) -> None:
         """Write the address into its status, as a controller does that serves it."""
-        host, port = self._listener.getsockname()[:2]
+        host, port = self._address
         entry: Json = {"ip": host}
         if port != HTTP:
             entry["ports"] = [{"port": port, "protocol": "TCP"}]
