@@ -9,7 +9,7 @@ import trio
 
 from rollcheck.sandbox.controllers import conditions, indexes, job_status
 from rollcheck.sandbox.controllers.base import BURST, Controller, Handler, in_batches
-from rollcheck.sandbox.controllers.objects import controller_ref, is_deleting, status_of
+from rollcheck.sandbox.controllers.objects import controller_of, controller_ref, is_deleting, status_of
 from rollcheck.sandbox.controllers.pods import from_template, is_active, is_ready, is_terminating, phase_of
 from rollcheck.sandbox.controllers.victims import in_deletion_order
 from rollcheck.sandbox.controllers.workqueue import Key
@@ -62,6 +62,7 @@ class JobController(Controller):
     async def reconcile(self, key: Key) -> None:
         """Pods as they are needed, those that ended counted, the status."""
         job = self.registry.peek(JOBS, *key)
+        self._let_go(self._orphans(key, uid_of(job) if job is not None else ""))
         if job is None:
             return
         pods = self.claim(PODS, job, controller_ref(job, "batch/v1", "Job"))
@@ -81,6 +82,14 @@ class JobController(Controller):
         self._track(look)
         if failure is not None:
             raise failure
+
+    def _orphans(self, key: Key, uid: str) -> list[Json]:
+        """Pods that a Job of this name, which is gone, left uncounted: nobody else takes their finalizer off."""
+        return [
+            pod
+            for pod in self.registry.list(PODS, key[0])
+            if job_status.is_tracked(pod) and _is_left_by(controller_of(pod), key[1], uid)
+        ]
 
     async def _act(self, look: Look, key: Key) -> None:
         job = look.job
@@ -300,3 +309,7 @@ class JobController(Controller):
             except ApiFailure as failure:
                 if failure.code != 404:
                     raise
+
+
+def _is_left_by(owner: Json | None, name: str, uid: str) -> bool:
+    return owner is not None and owner["kind"] == "Job" and owner["name"] == name and owner["uid"] != uid
