@@ -34,7 +34,7 @@ def render_beside(runs: tuple[tuple[str, Analysis], tuple[str, Analysis]], *, wi
         ("why", _causes),
         ("old pods lived", _lives),
         ("  exit codes", _exits),
-        ("no endpoint, yet", _late),
+        ("proxies late by", _late),
         ("p99", _latency),
     ):
         lines += _row(label, told(left), told(right), column)

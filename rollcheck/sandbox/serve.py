@@ -25,7 +25,7 @@ from rollcheck.sandbox.apiserver.server import VERSION, ApiServer
 from rollcheck.sandbox.controllers.manager import Controllers
 from rollcheck.sandbox.images import Catalog
 from rollcheck.sandbox.kubelet import Kubelet
-from rollcheck.sandbox.kubelet.logs import Logs
+from rollcheck.sandbox.kubelet.logs import PodLogs
 from rollcheck.sandbox.network.gateway import run_gateway
 from rollcheck.sandbox.network.proxy import ServiceProxy
 from rollcheck.sandbox.registry import Registry
@@ -77,7 +77,7 @@ async def _inside(
     """The cluster, while its warden lives."""
     registry = Registry(addresses=addresses)
     nodes = {f"node-{i}": addresses.node(i) for i in range(1, settings.nodes + 1)}
-    logs = Logs(registry, settings.folder)
+    logs = PodLogs(registry, settings.folder)
     server = ApiServer(registry, token=secrets.token_urlsafe(24), logs=logs)
     chance = random.Random(settings.seed)
     proxy = _proxy(settings, registry, nodes, chance)
