@@ -5,12 +5,16 @@ A candidate that cannot work is kept with its `problem`: when nothing answers, t
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 Json = dict[str, Any]
+
+SANDBOX_PORTS = "sandbox.rollcheck/ports"
+"""Annotation of a sandbox's Service, '{"80": 10080}': where a port answers that could not be had itself."""
 
 NODES_MOST = 4
 """How many node addresses are tried for one NodePort: the first that answers is as good as the hundredth."""
@@ -65,17 +69,17 @@ def ingress_candidates(ingress: Json, services: Iterable[str], resolves: dict[st
     """
     wanted = set(services)
     spec, name = _map(ingress, "spec"), str(_map(ingress, "metadata").get("name", ""))
-    addresses = _balanced_at(ingress)
+    balanced = _balanced_at(ingress), _balanced_port(ingress)
     found: list[Candidate] = []
     for rule in _items(spec, "rules"):
         for path in _items(_map(rule, "http"), "paths"):
             service = str(_map(_map(path, "backend"), "service").get("name") or "")
             if service in wanted:
                 host = str(rule.get("host") or "")
-                found += _through(name, host, _plain_path(path), service, addresses, _items(spec, "tls"), resolves)
+                found += _through(name, host, _plain_path(path), service, balanced, _items(spec, "tls"), resolves)
     default = str(_map(_map(spec, "defaultBackend"), "service").get("name") or "")
     if default in wanted:
-        found += _through(name, "", "/", default, addresses, _items(spec, "tls"), resolves)
+        found += _through(name, "", "/", default, balanced, _items(spec, "tls"), resolves)
     return found
 
 
@@ -118,7 +122,19 @@ def cluster_ip_candidates(raw: Json) -> list[Candidate]:
     address = str(_map(raw, "spec").get("clusterIP") or "")
     if not address or address == "None":
         return [_impossible("clusterip", name, f"service/{name} is headless: it has no address of its own")]
-    return _ways_in("ClusterIP", name, [(port.https, port.number) for port in service_ports(raw)], [address])
+    moved = _moved_ports(raw)
+    ports = [(port.https, moved.get(str(port.number), port.number)) for port in service_ports(raw)]
+    return _ways_in("ClusterIP", name, ports, [address])
+
+
+def _moved_ports(raw: Json) -> dict[str, int]:
+    """Ports of a Service that answer elsewhere; only a sandbox has such."""
+    text = _map(_map(raw, "metadata"), "annotations").get(SANDBOX_PORTS)
+    try:
+        moved = json.loads(text) if isinstance(text, str) else {}
+    except ValueError:
+        return {}
+    return {k: v for k, v in moved.items() if isinstance(v, int)} if isinstance(moved, dict) else {}
 
 
 def node_addresses(nodes: Iterable[Json], hosting: set[str], *, local: bool) -> list[str]:
@@ -161,16 +177,24 @@ def _balanced_at(raw: Json) -> list[str]:
     return [str(e.get("ip") or e.get("hostname")) for e in entries if e.get("ip") or e.get("hostname")]
 
 
+def _balanced_port(raw: Json) -> int:
+    """The port at which it answers, when its status names one; 0 for the usual one."""
+    entries = _items(_map(_map(raw, "status"), "loadBalancer"), "ingress")
+    ports = [int(p.get("port") or 0) for e in entries for p in _items(e, "ports") if p.get("protocol", "TCP") == "TCP"]
+    return ports[0] if ports and not {80, 443} & set(ports) else 0
+
+
 def _through(
     ingress: str,
     rule_host: str,
     path: str,
     service: str,
-    addresses: list[str],
+    balanced: tuple[list[str], int],
     tls: list[Json],
     resolves: dict[str, bool],
 ) -> list[Candidate]:
     """By the host's own name if it resolves, and by the Ingress's address with the host as Host."""
+    addresses, port = balanced
     host = concrete_host(rule_host)
     scheme = "https" if _has_tls(rule_host, tls) else "http"
     what = f"Ingress {ingress}"
@@ -185,7 +209,7 @@ def _through(
         if host:
             found.append(
                 Candidate(
-                    url=f"{scheme}://{host}{path}",
+                    url=f"{scheme}://{host}{f':{port}' if port else ''}{path}",
                     connect_host=address,
                     host_header=host,
                     kind="ingress",
@@ -194,7 +218,7 @@ def _through(
                 )
             )
         else:
-            url = f"{scheme}://{_bracketed(address)}{path}"
+            url = f"{scheme}://{_bracketed(address)}{f':{port}' if port else ''}{path}"
             found.append(Candidate(url=url, kind="ingress", service=service, description=f"{what} at {address}"))
     if not found:
         why = f"host {host} does not resolve from here and " if host else ""

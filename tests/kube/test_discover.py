@@ -382,3 +382,25 @@ def test_the_pods_of_a_workload_come_with_their_specs() -> None:
     (found,) = on(Cluster(), pods)
     assert found.spec is not None
     assert found.name == recorded.objects()["pods"]["web"]["metadata"]["name"]
+
+
+def test_a_sandboxs_service_says_where_a_port_answers_that_could_not_be_had_itself():
+    raw = {
+        "metadata": {"name": "web", "annotations": {"sandbox.rollcheck/ports": '{"80": 10080}'}},
+        "spec": {"clusterIP": "127.16.200.1", "ports": [{"port": 80}]},
+    }
+
+    assert [c.url for c in routes.cluster_ip_candidates(raw)] == ["http://127.16.200.1:10080/"]
+
+
+def test_an_ingress_whose_status_names_another_port_is_asked_there():
+    rule = {"host": "shop.test", "http": {"paths": [{"path": "/", "backend": {"service": {"name": "web"}}}]}}
+    raw = {
+        "metadata": {"name": "web"},
+        "spec": {"rules": [rule]},
+        "status": {"loadBalancer": {"ingress": [{"ip": "127.16.0.2", "ports": [{"port": 10080, "protocol": "TCP"}]}]}},
+    }
+
+    found = routes.ingress_candidates(raw, ["web"], {"shop.test": False})
+
+    assert [(c.url, c.connect_host) for c in found] == [("http://shop.test:10080/", "127.16.0.2")]
