@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from rollcheck import __version__
+from rollcheck.cli.cleanup import cleanup
 from rollcheck.cli.compare import COMPARE_EPILOG, compare
 from rollcheck.cli.demo import demo
+from rollcheck.cli.doctor import doctor
 from rollcheck.cli.ending import ending
 from rollcheck.cli.loadentry import SETTINGS, load
 from rollcheck.cli.options import grouped
@@ -43,6 +45,8 @@ app.command(epilog=RUN_EPILOG)(ending()(grouped(run)))
 app.command(context_settings=SETTINGS, add_help_option=False)(ending()(load))
 app.command()(ending()(grouped(report)))
 app.command(epilog=COMPARE_EPILOG)(ending()(compare))
+app.command()(ending()(doctor))
+app.command()(ending()(cleanup))
 app.command()(ending()(schema))
 app.command()(ending()(demo))
 app.add_typer(sandbox, name="sandbox")

@@ -12,6 +12,7 @@ from rollcheck.kube.actions.table import needs_of
 from rollcheck.kube.api import Api, CredentialsRefused
 from rollcheck.kube.tasks import one_error
 
+ASKED_AT_ONCE = 32
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
@@ -53,16 +54,32 @@ async def missing_rights(api: Api, namespace: str, action: str, kinds: Iterable[
         ClusterError: the API server does not answer, or does not know us.
     """
     rights = needed_rights(namespace, action, kinds)
-    allowed: dict[Right, bool] = {}
+    allowed = await rights_allowed(api, rights)
+    return [right for right in rights if not allowed[right]]
 
-    async def ask(right: Right) -> None:
-        allowed[right] = await _is_allowed(api, right)
+
+async def rights_allowed(api: Api, rights: Iterable[Right]) -> dict[Right, bool]:
+    """Of each right whether it is there; each verb on each resource is asked for once.
+
+    Raises:
+        ClusterError: the API server does not answer, or does not know us.
+    """
+    alike: dict[str, list[Right]] = {}
+    for right in rights:
+        alike.setdefault(str(right), []).append(right)
+    allowed: dict[Right, bool] = {}
+    limit = trio.CapacityLimiter(ASKED_AT_ONCE)
+
+    async def ask(same: list[Right]) -> None:
+        async with limit:
+            answer = await _is_allowed(api, same[0])
+        allowed.update(dict.fromkeys(same, answer))
 
     with one_error():
         async with trio.open_nursery() as nursery:
-            for right in rights:
-                nursery.start_soon(ask, right)
-    return [right for right in rights if not allowed[right]]
+            for same in alike.values():
+                nursery.start_soon(ask, same)
+    return allowed
 
 
 async def _is_allowed(api: Api, right: Right) -> bool:

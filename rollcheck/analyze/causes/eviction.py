@@ -1,9 +1,9 @@
-"""What kept pods from being evicted: 15 (a budget), 16 (two budgets), 17 (the API server throttles). Nothing is lost to it."""
+"""What kept pods from being evicted: 15 (a budget), 16 (two budgets), 17 (a throttling API server). It loses nothing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rollcheck.analyze.causes.scene import Scene, once
 from rollcheck.analyze.causes.words import MOST_PODS, make, plural
@@ -31,32 +31,31 @@ def blocked(scene: Scene) -> list[Cause]:
             scene,
             16,
             ("budgets",),
-            lambda names: f"{plural(len(names), 'pod')} cannot be evicted: more than one disruption budget covers it",
+            lambda count: f"{plural(count, 'pod')} cannot be evicted: more than one disruption budget covers it",
             "Leave one PodDisruptionBudget for each pod: the Eviction API refuses to choose between two.",
         ),
         _blocked(
             scene,
             17,
             ("throttled",),
-            lambda names: (
-                f"the API server throttled the eviction of {plural(len(names), 'pod')}; no budget was involved"
-            ),
+            lambda count: f"the API server throttled the eviction of {plural(count, 'pod')}; no budget was involved",
             "Try again when the API server has less to do; see its flow control (API priority and fairness).",
         ),
     ]
     return [cause for cause in found if cause is not None]
 
 
-def _blocked(scene: Scene, mode: int, refusals: Sequence[str], words: object, advice: str) -> Cause | None:
+def _blocked(
+    scene: Scene, mode: int, refusals: Sequence[str], words: Callable[[int], str], advice: str
+) -> Cause | None:
     mine = {target: own for target, own in unanswered(scene).items() if own[-1].refusal in refusals}
     if not mine:
         return None
-    assert callable(words)
     return make(
         scene,
         mode,
         [],
-        summary=words(list(mine)),
+        summary=words(len(mine)),
         evidence=[_line(scene, target, own) for target, own in list(mine.items())[:MOST_PODS]],
         advice=advice,
     )
@@ -68,8 +67,8 @@ def _line(scene: Scene, target: str, own: Sequence[Step]) -> str:
     return f"{target}: refused {times}, {span}: {own[-1].status} {own[-1].message}"
 
 
-def _budget_words(names: Sequence[str]) -> str:
-    return f"a disruption budget kept {plural(len(names), 'pod')} from being evicted"
+def _budget_words(count: int) -> str:
+    return f"a disruption budget kept {plural(count, 'pod')} from being evicted"
 
 
 def _budget_advice(scene: Scene) -> str:
@@ -80,7 +79,7 @@ def _budget_advice(scene: Scene) -> str:
             if has <= wanted:
                 return (
                     f"Budget {name} wants {wanted} healthy pods and there are {has}: run {wanted + 1} replicas, or lower"
-                    " its minAvailable (maxUnavailable: 1 always leaves room for one). For pods that are broken anyway,"
+                    " its minAvailable (maxUnavailable: 1 always leaves room for one). For pods that are broken anyway"
                     " set unhealthyPodEvictionPolicy: AlwaysAllow."
                 )
     return "Run more replicas than the budget's minAvailable, or set maxUnavailable: 1 in it."

@@ -1,4 +1,4 @@
-"""No ready endpoint at all: because the strategy allows it (11, 12, 13), or because all pods were ended at once (14)."""
+"""No ready endpoint at all: the strategy allows it (11, 12, 13), or all pods were ended at once (14)."""
 
 from __future__ import annotations
 

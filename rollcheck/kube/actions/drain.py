@@ -217,7 +217,8 @@ class Drain:
         if self.asked.disable_eviction:
             await self._delete(ground, namespace, name, uid)
         else:
-            why = await evict_until_taken(ground, namespace, name, uid, self.asked.grace_s)
+            home = namespace == self.workloads[0].namespace
+            why = await evict_until_taken(ground, namespace, name, uid, self.asked.grace_s, home=home)
         if why:
             refused.append(why)
             rest.cancel()

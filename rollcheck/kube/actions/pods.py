@@ -170,23 +170,28 @@ async def delete_pod(ground: Ground, pod: PodSeen, grace_s: int | None) -> None:
     ground.record(stepped("delete", target, pod.uid, status))
 
 
-async def evict_until_taken(ground: Ground, namespace: str, pod: str, uid: str, grace_s: int | None) -> str:
+async def evict_until_taken(
+    ground: Ground, namespace: str, pod: str, uid: str, grace_s: int | None, *, home: bool = True
+) -> str:
     """Evict one pod; what may pass is tried again every `RETRY_S`, without an end: the caller's time is the end.
+
+    Args:
+        home: whether it is in the workload's own namespace.
 
     Returns:
         Empty when it is on its way out; why the API server refuses for good, in a sentence, else.
     """
-    told = ""
+    told, target = "", f"pod/{pod}" if home else f"pod/{namespace}/{pod}"
     while True:
         try:
             answer = await eviction.evict(ground.api, namespace, pod, uid=uid, grace_s=grace_s)
         except ClusterError as e:
             if not is_unclear(e):
                 raise
-            ground.record(stepped("evict", f"pod/{pod}", uid, None, eviction.OTHER, words_of(e)))
+            ground.record(stepped("evict", target, uid, None, eviction.OTHER, words_of(e)))
             await trio.sleep(RETRY_S)
             continue
-        ground.record(stepped("evict", f"pod/{pod}", uid, answer.status, answer.refusal, answer.message))
+        ground.record(stepped("evict", target, uid, answer.status, answer.refusal, answer.message))
         if answer.refusal in (eviction.DONE, eviction.GONE):
             return ""
         words = refusal_words(pod, answer)
