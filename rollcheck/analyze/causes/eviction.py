@@ -1,4 +1,4 @@
-"""What kept pods from being evicted: 15 (a budget), 16 (two budgets), 17 (a throttling API server). It loses nothing."""
+"""What kept pods from being evicted, which loses no request: 15 (a budget), 16 (two), 17 (a throttling API server)."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _budget_advice(scene: Scene) -> str:
             if has <= wanted:
                 return (
                     f"Budget {name} wants {wanted} healthy pods and there are {has}: run {wanted + 1} replicas, or lower"
-                    " its minAvailable (maxUnavailable: 1 always leaves room for one). For pods that are broken anyway"
+                    " its minAvailable (maxUnavailable: 1 always leaves room for one). For broken pods"
                     " set unhealthyPodEvictionPolicy: AlwaysAllow."
                 )
     return "Run more replicas than the budget's minAvailable, or set maxUnavailable: 1 in it."
