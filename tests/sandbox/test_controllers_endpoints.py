@@ -44,7 +44,9 @@ def pod(name: str, *, ready: bool = True, going: bool = False, **more: Any) -> J
 
 
 def plan(pods: list[Json], slices: list[Json] | None = None, **options: Any) -> endpoints.Plan:
-    return endpoints.plan_slices(options.pop("service", service()), pods, slices or [], {"n1": ""}, **options)
+    wanted = options.pop("service", service())
+    found = [endpoints.candidate(pod, wanted, {"n1": ""}, **options) for pod in pods]
+    return endpoints.plan_slices(wanted, [one for one in found if one is not None], slices or [])
 
 
 def stored(piece: Json, name: str) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rollcheck.sandbox.controllers import budgets, conditions
-from rollcheck.sandbox.controllers.base import Controller, Handler, TryLater, selector_of
+from rollcheck.sandbox.controllers.base import Controller, Handler, TryLater, chooser
 from rollcheck.sandbox.controllers.deployment_status import size_of
 from rollcheck.sandbox.controllers.objects import controller_of, generation_of, key_of, labels_of, status_of
 from rollcheck.sandbox.controllers.workqueue import Key
@@ -33,7 +33,7 @@ class DisruptionController(Controller):
     def _pod_changed(self, change: Change) -> None:
         sights = [labels_of(pod) for pod in (change.previous, change.object) if pod is not None]
         for budget in self.registry.list(PDBS, namespace_of(change.object)):
-            if any(selector_of(budget).matches(labels) for labels in sights):
+            if any(map(chooser(budget["spec"].get("selector")), sights)):
                 self.queue.add(key_of(budget))
 
     def _workload_changed(self, change: Change) -> None:
@@ -42,7 +42,7 @@ class DisruptionController(Controller):
             return
         labels = labels_of(after["spec"].get("template") or {"metadata": {}})
         for budget in self.registry.list(PDBS, namespace_of(after)):
-            if selector_of(budget).matches(labels):
+            if chooser(budget["spec"].get("selector"))(labels):
                 self.queue.add(key_of(budget))
 
     async def reconcile(self, key: Key) -> None:
@@ -50,7 +50,8 @@ class DisruptionController(Controller):
         budget = self.registry.peek(PDBS, *key)
         if budget is None:
             return
-        pods = self.registry.list(PODS, key[0], labels=selector_of(budget))
+        selects = chooser(budget["spec"].get("selector"))
+        pods = [pod for pod in self.registry.list(PODS, key[0]) if selects(labels_of(pod))]
         if not pods:
             self.events.emit(budget, "Normal", "NoPods", "No matching pods found")
         try:

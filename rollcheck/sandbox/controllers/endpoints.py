@@ -45,6 +45,23 @@ class Plan:
     delete: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A pod that is to be in a slice.
+
+    Attributes:
+        key: the same for the same ports.
+        ports: its ports.
+        identity: the same for the same endpoint, whatever its conditions.
+        endpoint: as it is to stand in the slice.
+    """
+
+    key: str
+    ports: list[Json]
+    identity: str
+    endpoint: Json
+
+
 def belongs(pod: Json) -> bool:
     """Whether the pod is an endpoint at all: it has an address and has not ended."""
     status = status_of(pod)
@@ -131,27 +148,35 @@ def labels_for(service: Json) -> dict[str, str]:
     return labels
 
 
-def plan_slices(
-    service: Json, pods: Iterable[Json], slices: list[Json], zones: Mapping[str, str], *, shared: bool = False
-) -> Plan:
-    """What makes the Service's slices show these pods.
+def candidate(pod: Json, service: Json, zones: Mapping[str, str], *, shared: bool = False) -> Candidate | None:
+    """The pod as an endpoint of the Service that selects it; None while it is none.
+
+    Args:
+        pod: the pod.
+        service: the Service.
+        zones: node name → zone; pods on nodes that are not in it are left out, as Kubernetes does.
+        shared: ports come from the pod's annotation.
+    """
+    if not belongs(pod) or not addresses_of(pod):
+        return None
+    if node_of(pod) not in zones and not service["spec"].get("publishNotReadyAddresses"):
+        return None
+    ports = ports_for(pod, service, shared=shared)
+    endpoint = endpoint_of(pod, service, zones.get(node_of(pod), ""))
+    return Candidate(ports_key(ports), ports, identity(endpoint), endpoint)
+
+
+def plan_slices(service: Json, candidates: Iterable[Candidate], slices: list[Json]) -> Plan:
+    """What makes the Service's slices show these endpoints.
 
     Args:
         service: a Service with a selector.
-        pods: the pods it selects.
+        candidates: its pods that are endpoints.
         slices: its slices as they are, those of this controller only.
-        zones: node name → zone; pods on nodes that are not in it are left out, as Kubernetes does.
-        shared: ports come from the pods' annotations.
     """
     wanted: dict[str, tuple[list[Json], dict[str, Json]]] = {}
-    for pod in pods:
-        if not belongs(pod) or not addresses_of(pod):
-            continue
-        if node_of(pod) not in zones and not service["spec"].get("publishNotReadyAddresses"):
-            continue
-        ports = ports_for(pod, service, shared=shared)
-        endpoint = endpoint_of(pod, service, zones.get(node_of(pod), ""))
-        wanted.setdefault(ports_key(ports), (ports, {}))[1][identity(endpoint)] = endpoint
+    for one in candidates:
+        wanted.setdefault(one.key, (one.ports, {}))[1][one.identity] = one.endpoint
     plan = Plan()
     there: dict[str, list[Json]] = {}
     for piece in slices:
@@ -161,8 +186,7 @@ def plan_slices(
             plan.delete.append(name_of(piece))
     for key, (ports, endpoints) in wanted.items():
         _fill(plan, service, ports, endpoints, there.pop(key, []))
-    leftover = [name_of(piece) for pieces in there.values() for piece in pieces]
-    plan.delete.extend(leftover)
+    plan.delete.extend(name_of(piece) for pieces in there.values() for piece in pieces)
     _placeholder(plan, service, slices)
     _reuse(plan, service, slices)
     return plan
@@ -181,8 +205,8 @@ def ports_key(ports: Iterable[Json]) -> str:
 def identity(endpoint: Json) -> str:
     """The same text for the same endpoint, whatever its conditions: its addresses, hostname and pod's name."""
     target = endpoint.get("targetRef") or {}
-    addresses = ",".join(sorted(endpoint.get("addresses") or ()))
-    return "|".join((addresses, endpoint.get("hostname") or "", target.get("namespace", ""), target.get("name", "")))
+    addresses = ",".join(endpoint.get("addresses") or ())
+    return f"{addresses}|{endpoint.get('hostname', '')}|{target.get('namespace')}/{target.get('name')}"
 
 
 def new_slice(service: Json, ports: list[Json], endpoints: list[Json]) -> Json:
@@ -220,7 +244,7 @@ def _fill(plan: Plan, service: Json, ports: list[Json], wanted: dict[str, Json],
     unchanged: list[Json] = []
     for piece in slices:
         before = piece.get("endpoints") or []
-        kept = [wanted.pop(identity(endpoint)) for endpoint in before if identity(endpoint) in wanted]
+        kept = [wanted.pop(name) for name in map(identity, before) if name in wanted]
         if kept == before and labels_of(piece) == labels:
             unchanged.append(piece)
         elif kept or not before:

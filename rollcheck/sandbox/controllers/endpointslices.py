@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from rollcheck.sandbox import selectors
 from rollcheck.sandbox.controllers import endpoints
 from rollcheck.sandbox.controllers.base import Controller, Handler, namespace_is_ending
+from rollcheck.sandbox.controllers.endpoints import Candidate
 from rollcheck.sandbox.controllers.objects import (
     annotations_of,
     has_condition,
@@ -35,6 +35,15 @@ class Triggers:
     pods: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Sketches:
+    """What was made of every pod of a Service at the last look; it holds while both are the same objects."""
+
+    service: Json
+    zones: dict[str, str]
+    made: dict[str, tuple[Json, Candidate | None]]
+
+
 class EndpointSliceController(Controller):
     """Keeps EndpointSlices in step with pods.
 
@@ -48,6 +57,7 @@ class EndpointSliceController(Controller):
         super().__init__(registry)
         self.shared = shared
         self._triggers: dict[Key, Triggers] = {}
+        self._sketches: dict[Key, Sketches] = {}
 
     def watched(self) -> Mapping[Resource, Handler]:
         """Services, pods as far as endpoints show them, nodes, and slices that somebody else changed."""
@@ -64,8 +74,8 @@ class EndpointSliceController(Controller):
             return
         labels = [labels_of(pod) for pod in (before, after) if pod is not None]
         for service in self.registry.list(SERVICES, namespace_of(after)):
-            selector = selectors.of_labels(service["spec"].get("selector"))
-            if any(selector.matches(each) for each in labels):
+            selector = (service["spec"].get("selector") or {}).items()
+            if selector and any(selector <= each.items() for each in labels):
                 self.queue.add(key_of(service))
 
     def _node_changed(self, change: Change) -> None:
@@ -89,19 +99,33 @@ class EndpointSliceController(Controller):
         service = self.registry.peek(SERVICES, *key)
         if service is None:
             self._triggers.pop(key, None)
+            self._sketches.pop(key, None)
             return
         if service["spec"].get("type") == "ExternalName" or not service["spec"].get("selector"):
             return
-        pods = self.registry.list(PODS, key[0], labels=selectors.of_labels(service["spec"]["selector"]))
-        slices = self._slices(service)
-        zones = {name_of(node): labels_of(node).get(ZONE, "") for node in self.registry.list(NODES)}
+        selector = service["spec"]["selector"].items()
+        pods = [pod for pod in self.registry.list(PODS, key[0]) if selector <= labels_of(pod).items()]
+        plan = endpoints.plan_slices(service, self._candidates(key, service, pods), self._slices(service))
         trigger = self._trigger(key, service, pods)
-        plan = endpoints.plan_slices(service, pods, slices, zones, shared=self.shared)
         try:
             self._carry_out(service, plan, trigger)
         except ApiFailure as failure:
             if not namespace_is_ending(failure):
                 raise
+
+    def _candidates(self, key: Key, service: Json, pods: list[Json]) -> list[Candidate]:
+        """The pods as endpoints; what was made of a pod that has not changed since is taken from the last look."""
+        zones = {name_of(node): labels_of(node).get(ZONE, "") for node in self.registry.list(NODES)}
+        before = self._sketches.get(key)
+        known = before.made if before is not None and before.service is service and before.zones == zones else {}
+        made: dict[str, tuple[Json, Candidate | None]] = {}
+        for pod in pods:
+            sketch = known.get(name_of(pod))
+            if sketch is None or sketch[0] is not pod:
+                sketch = pod, endpoints.candidate(pod, service, zones, shared=self.shared)
+            made[name_of(pod)] = sketch
+        self._sketches[key] = Sketches(service, zones, made)
+        return [found for _, found in made.values() if found is not None]
 
     def _slices(self, service: Json) -> list[Json]:
         return [

@@ -40,18 +40,24 @@ class Place:
     Attributes:
         node: the Node.
         pods: the pods on it that have not ended.
-        used: what they ask for together.
+        shy: those of them that want others elsewhere.
+        cpu_m: thousandths of a cpu that they ask for together.
+        memory: bytes that they ask for together.
     """
 
     node: Json
     pods: list[Json] = field(default_factory=list)
-    used: Needs = field(default_factory=Needs)
+    shy: list[Json] = field(default_factory=list)
+    cpu_m: int = 0
+    memory: int = 0
 
-    def add(self, pod: Json) -> None:
+    def add(self, pod: Json, needs: Needs) -> None:
         """Count one more pod here."""
-        needs = needs_of(pod)
         self.pods.append(pod)
-        self.used = Needs(self.used.cpu_m + needs.cpu_m, self.used.memory + needs.memory)
+        self.cpu_m += needs.cpu_m
+        self.memory += needs.memory
+        if "podAntiAffinity" in (pod["spec"].get("affinity") or ()):
+            self.shy.append(pod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +68,16 @@ class Refusal:
     final: bool
 
 
-def places_of(nodes: Iterable[Json], pods: Iterable[Json]) -> dict[str, Place]:
-    """Every node with the pods that take room there."""
+def places_of(
+    nodes: Iterable[Json], pods: Iterable[Json], needs: Callable[[Json], Needs] | None = None
+) -> dict[str, Place]:
+    """Every node with the pods that take room there; `needs` may know faster than `needs_of` what they ask for."""
+    needs = needs or needs_of
     places = {name_of(node): Place(node) for node in nodes}
     for pod in pods:
         place = places.get(node_of(pod))
         if place is not None and not is_terminal(pod):
-            place.add(pod)
+            place.add(pod, needs(pod))
     return places
 
 
@@ -190,8 +199,8 @@ def _short_of(needs: Needs, place: Place) -> Refusal | None:
         short.append("Too many pods")
     lacks_for_good = False
     for resource, asked, used, scale in (
-        ("cpu", needs.cpu_m, place.used.cpu_m, 1000),
-        ("memory", needs.memory, place.used.memory, 1),
+        ("cpu", needs.cpu_m, place.cpu_m, 1000),
+        ("memory", needs.memory, place.memory, 1),
     ):
         if resource not in room or asked == 0:
             continue
@@ -270,7 +279,7 @@ def _affinity_refusal(pod: Json, place: Place, places: Mapping[str, Place], matc
     if any(_near(term, pod, place, places, matches) for term in _terms(pod, "podAntiAffinity")):
         return Refusal(("node(s) didn't match pod anti-affinity rules",), final=False)
     for other_place in places.values():
-        for other in other_place.pods:
+        for other in other_place.shy:
             for term in _terms(other, "podAntiAffinity"):
                 key = term["topologyKey"]
                 together = labels_of(other_place.node).get(key) == labels_of(place.node).get(key, object())

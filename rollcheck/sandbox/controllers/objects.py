@@ -59,7 +59,8 @@ def controller_of(obj: Json) -> Json | None:
     """The owner reference that manages the object; None for an orphan."""
     for owner in obj["metadata"].get("ownerReferences") or ():
         if owner.get("controller"):
-            return dict(owner)
+            found: Json = owner
+            return found
     return None
 
 
@@ -87,7 +88,8 @@ def has_condition(status: Json, kind: str) -> Json | None:
     """The condition of that type; None where the status has none."""
     for condition in status.get("conditions") or ():
         if condition.get("type") == kind:
-            return dict(condition)
+            found: Json = condition
+            return found
     return None
 
 

@@ -25,8 +25,6 @@ from rollcheck.sandbox.resources import PODS, REPLICA_SETS, Resource
 from rollcheck.sandbox.status import ApiFailure
 from rollcheck.sandbox.trees import Json, namespace_of, uid_of
 
-BREATH = 8
-
 
 class ReplicaSetController(Controller):
     """Makes and deletes pods until there are as many as a ReplicaSet asks for."""
@@ -73,13 +71,12 @@ class ReplicaSetController(Controller):
 
     async def _delete(self, owner: Json, chosen: list[Json]) -> None:
         failures: list[ApiFailure] = []
-        for number, pod in enumerate(chosen, 1):
+        for pod in chosen:
             try:
                 self.delete_pod(owner, pod)
             except ApiFailure as refused:
                 failures.append(refused)
-            if number % BREATH == 0:
-                await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
         if failures:
             raise failures[0]
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from rollcheck.sandbox import selectors
 from rollcheck.sandbox.controllers import conditions, fitting
 from rollcheck.sandbox.controllers.base import Controller, Handler
+from rollcheck.sandbox.controllers.fitting import Needs
 from rollcheck.sandbox.controllers.objects import controller_of, is_deleting, key_of, labels_of, status_of
 from rollcheck.sandbox.controllers.pods import is_terminal, node_of
 from rollcheck.sandbox.controllers.workqueue import Key
@@ -17,7 +18,7 @@ from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import EVENTS, NODES, PODS, Resource
 from rollcheck.sandbox.status import ApiFailure
 from rollcheck.sandbox.store import Change
-from rollcheck.sandbox.trees import Json, name_of, namespace_of
+from rollcheck.sandbox.trees import Json, name_of, namespace_of, uid_of
 
 NAME = "default-scheduler"
 RETRY_S = 60.0
@@ -33,6 +34,7 @@ class Scheduler(Controller):
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry)
         self._waiting: set[Key] = set()
+        self._needs: dict[str, tuple[object, Needs]] = {}
         self._told: dict[tuple[str, str], tuple[str, str]] = {}
 
     def watched(self) -> Mapping[Resource, Handler]:
@@ -46,6 +48,8 @@ class Scheduler(Controller):
                 self.queue.add(key)
             return
         self._waiting.discard(key)
+        if change.type == "DELETED":
+            self._needs.pop(uid_of(pod), None)
         had_room = change.previous is not None and not is_terminal(change.previous) and node_of(change.previous)
         if had_room and (change.type == "DELETED" or is_terminal(pod)):
             self._retry_all()
@@ -54,6 +58,14 @@ class Scheduler(Controller):
         before, after = change.previous, change.object
         if change.type == "ADDED" or (before is not None and _offers(before) != _offers(after)):
             self._retry_all()
+
+    def _needs_of(self, pod: Json) -> Needs:
+        """What the pod asks for, worked out once for every spec."""
+        spec, uid = pod["spec"], uid_of(pod)
+        known = self._needs.get(uid)
+        if known is None or known[0] is not spec:
+            known = self._needs[uid] = spec, fitting.needs_of(pod)
+        return known[1]
 
     def _retry_all(self) -> None:
         for key in sorted(self._waiting):
@@ -65,7 +77,7 @@ class Scheduler(Controller):
         if pod is None or node_of(pod) or is_deleting(pod) or is_terminal(pod) or not _is_ours(pod):
             self._waiting.discard(key)
             return
-        places = fitting.places_of(self.registry.list(NODES), self.registry.list(PODS))
+        places = fitting.places_of(self.registry.list(NODES), self.registry.list(PODS), self._needs_of)
         refusals = {name: fitting.refusal(pod, place, places, _matches) for name, place in places.items()}
         fitting_places = [place for name, place in places.items() if refusals[name] is None]
         node = fitting.best(pod, fitting_places, _like(pod))
