@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import trio
 
 from rollcheck.facts.actions import CommandOutput, Note, StageMark
 from rollcheck.facts.attempts import Stage
-from rollcheck.facts.cluster import PodSeen, WorkloadSeen
+from rollcheck.facts.cluster import PodSeen, SliceSeen, WorkloadSeen
 from rollcheck.facts.document import Fact
 from rollcheck.kube import rollout
 from rollcheck.kube.actions.action import Doing
@@ -32,6 +32,9 @@ that stumbles recovers within it, and nobody wants to wait for progressDeadlineS
 
 WAKE_S = 1.0
 """How long we wait for a change before we look at the clock again."""
+
+TICK_S = 0.25
+"""How often the reporter is told how it stands: often enough for a picture that moves."""
 
 LOOK_EVERY_S = 0.002
 """How often we look whether the load has begun: far less than the shortest baseline."""
@@ -63,7 +66,10 @@ class Reporter(Protocol):
         """A stage began; `seconds` is how long it will take, None when nobody knows."""
 
     def tick(self, progress: Progress, doing: str) -> None:
-        """The state of the load, about once a second."""
+        """The state of the load, a few times a second."""
+
+    def see(self, pods: Mapping[str, PodSeen], slices: Iterable[SliceSeen]) -> None:
+        """The pods, by uid, and the EndpointSlices that are there now; as often."""
 
     def output(self, line: CommandOutput) -> None:
         """A line that the user's command printed."""
@@ -150,8 +156,9 @@ class Conductor:
 
     async def _tick(self) -> None:
         while True:
-            await trio.sleep(1)
+            await trio.sleep(TICK_S)
             self.reporter.tick(self.engine.progress(), self._doing)
+            self.reporter.see(self.observer.pods, self.observer.slices.values())
 
     def _fit_to_replace(self, seconds: float) -> bool:
         """Whether the baseline, which took `seconds`, leaves anything to prove; says why when it does not."""

@@ -336,11 +336,12 @@ def run(
     ] = "",
     output: Output = "text",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")] = False,
+    no_live: Annotated[bool, typer.Option("--no-live", help="Plain lines of progress, on a terminal too.")] = False,
     further: RenditionOptions = NO_OPTIONS,
 ) -> None:
     """Put load on a workload, replace its pods, and say which requests were lost, and why."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, before and after the run as well
-    from rollcheck.cli.progress import Progressing
+    from rollcheck.cli.progress import Progressing, is_live
     from rollcheck.run import RunPlan, execute, foretell
 
     check_output(output)
@@ -375,7 +376,12 @@ def run(
             told = foretell(plan, progress, lambda context, namespace: None)
         print("\n".join([*told, "Nothing was changed (--dry-run)."]))
         raise typer.Exit
-    with Progressing(quiet=quiet) as progress, embedded.cluster(plan, progress.say) as plan:
+    live = is_live(wanted=not no_live)
+    subject = ", ".join(f"{kind.lower()}/{name}" for kind, name in targets)
+    with (
+        Progressing(quiet=quiet, live=live, subject=subject, qps=load.qps) as progress,
+        embedded.cluster(plan, progress.say) as plan,
+    ):
         finished = execute(plan, progress, workload.confirm)
     if finished.interrupted:
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rollcheck.analyze.analysis import analyse
 from rollcheck.analyze.model import Analysis
 from rollcheck.facts.actions import Action, CommandOutput, Note
 from rollcheck.facts.attempts import Stage
+from rollcheck.facts.cluster import PodSeen, SliceSeen
 from rollcheck.facts.document import Document
 from rollcheck.load.plan import LoadPlan, parse_target
 from rollcheck.load.progress import Progress
@@ -54,6 +55,9 @@ class Said:
         self.on_stage(stage)
 
     def tick(self, _: Progress, __: str) -> None:
+        pass
+
+    def see(self, _: Mapping[str, PodSeen], __: Iterable[SliceSeen]) -> None:
         pass
 
     def output(self, line: CommandOutput) -> None:
