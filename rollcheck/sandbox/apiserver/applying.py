@@ -47,6 +47,12 @@ def _typed(tree: Json, resource: Resource) -> Json:
     if unknown:
         why = "".join(f".{one}: field not declared in schema" for one in unknown[:1])
         raise ApiFailure(500, "", f"failed to create typed patch object ({place}): {why}")
+    type_ = type_of(resource.api_version, resource.kind)
+    assert type_ is not None
+    try:
+        fieldsets.of_config(type_, config)
+    except fieldsets.Duplicates as e:
+        raise ApiFailure(500, "", f"failed to create typed patch object ({place}): {e}") from e
     return config
 
 
@@ -62,17 +68,12 @@ def apply(
 ) -> Json:
     """The object that `config` makes of `live` (None: of nothing), with its managed fields.
 
-    Gives `live` itself when the manager says nothing new. Raises ApiFailure 409 when others own what would change, and
-    500 for doubled keys.
+    Gives `live` itself when the manager says nothing new. Raises ApiFailure 409 when others own what would change.
     """
     type_ = type_of(resource.api_version, resource.kind)
     assert type_ is not None
     drop = managedfields.dropped(resource, subresource)
-    try:
-        wanted = fieldsets.kept(fieldsets.of_config(type_, config), drop=drop)
-    except fieldsets.Duplicates as e:
-        place = f"/; {resource.api_version}, Kind={resource.kind}"
-        raise ApiFailure(500, "", f"failed to create typed patch object ({place}): {e}") from e
+    wanted = fieldsets.kept(fieldsets.of_config(type_, config), drop=drop)
     before: Json = live or {}
     owners = _owners(type_, live, resource, stamp)
     who = Manager(name, APPLY, resource.api_version, subresource)

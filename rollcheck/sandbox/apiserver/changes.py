@@ -1,4 +1,4 @@
-"""The three kinds of patch that change what is there: JSON, merge, strategic merge. (The fourth is `applying`.)"""
+"""The three kinds of patch that change what is there: JSON, merge, strategic merge; the fourth is `applying`."""
 
 from __future__ import annotations
 
@@ -95,7 +95,11 @@ def _read(body: bytes, media: str) -> Any:
 
 def _invalid(shown: Any, why: str) -> ApiFailure:
     """422 as the real server says it: without kind and name, and with all of what it could not use."""
-    text = strategic.go_text(shown) if isinstance(shown, dict) and "kind" not in shown else json.dumps(shown)
+    text = (
+        strategic.go_text(shown)
+        if isinstance(shown, dict) and "kind" not in shown
+        else json.dumps(shown, separators=(",", ":"))
+    )
     message = f"Invalid value: {json.dumps(text)}: {why}"
     causes = [Cause("FieldValueInvalid", message, "patch").body()]
     return ApiFailure(422, "Invalid", f' "" is invalid: patch: {message}', {"causes": causes})

@@ -334,6 +334,11 @@ def _metric(metric: Json) -> str:
     return "<unknown type>"
 
 
+def scale(obj: Json, now: datetime) -> list[Any]:
+    """A Scale."""
+    return [_name(obj), _number(obj, "spec", "replicas"), _number(obj, "status", "replicas"), _age(obj, now)]
+
+
 PRINTERS: dict[str, tuple[tuple[Column, ...], Cells]] = {
     "Deployment": ((NAME, *_names("Ready", "Up-to-date", "Available"), AGE, *CONTAINERS, SELECTOR), deployment),
     "ReplicaSet": (
@@ -353,6 +358,7 @@ PRINTERS: dict[str, tuple[tuple[Column, ...], Cells]] = {
         daemon_set,
     ),
     "Job": ((NAME, *_names("Status", "Completions", "Duration"), AGE, *CONTAINERS, SELECTOR), job),
+    "Scale": ((NAME, *_names("Desired", "Available", type_="integer"), AGE), scale),
     "Service": ((NAME, *_names("Type", "Cluster-IP", "External-IP", "Port(s)"), AGE, SELECTOR), service),
     "Ingress": ((NAME, *_names("Class", "Hosts", "Address", "Ports"), AGE), ingress),
     "IngressClass": ((NAME, *_names("Controller", "Parameters"), AGE), ingress_class),

@@ -117,7 +117,8 @@ def _check_kind(tree: Json, api_version: str, kind: str) -> None:
         version = api_version.rpartition("/")[2] if said == kind else version
         why = f'no kind "{said}" is registered for version "{said_version}" in scheme "pkg/runtime/scheme.go:110"'
     else:
-        why = f"converting (v1.{said}) to ({kind}): unknown conversion"
+        internal = api_version.rpartition("/")[0].partition(".")[0] or "core"
+        why = f"converting (v1.{said}) to ({internal}.{kind}): unknown conversion"
     raise status.bad_request(f'{said} in version "{version}" cannot be handled as a {kind}: {why}')
 
 
@@ -166,10 +167,11 @@ def _value(type_: Type, value: Any, path: str, go: tuple[str, str], findings: Fi
 
 def _struct(type_: Type, value: Json, path: str, findings: Findings, go_path: str = "") -> Json:
     struct = struct_of(type_)
-    _note_doubles(value, path, findings)
     found: Json = {}
     for key, part in value.items():
         here = f"{path}.{key}" if path else key
+        if isinstance(value, Doubled) and key in value.doubles:
+            findings.said.append(f'duplicate field "{here}"')
         known = struct.fields.get(key)
         if known is None:
             findings.said.append(f'unknown field "{here}"')

@@ -125,7 +125,7 @@ def wants_aggregated(accept: str) -> str:
 
 
 @cache
-def aggregated(core: bool, version: str) -> Json:  # noqa: FBT001 cached by value
+def aggregated(core: bool, version: str) -> Json:
     """All of /api (`core`) or /apis in one document."""
     names = [""] if core else groups()
     items = [{"metadata": {"name": name} if name else {}, "versions": _aggregated_versions(name)} for name in names]

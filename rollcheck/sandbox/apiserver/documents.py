@@ -103,11 +103,17 @@ class Documents:
 
     def one(self, resource: Resource, obj: Json, want: Wanted, *, is_stored: bool = False) -> bytes:
         """One object as the client wants it."""
+        if want.view is View.WHOLE and is_stored:
+            return self.stored(resource, obj) + b"\n"
+        return self.loose(obj, want)
+
+    def loose(self, obj: Json, want: Wanted) -> bytes:
+        """One object that is not stored, as the client wants it."""
         if want.view is View.TABLE:
-            return dump(self.table(resource, [obj], want, obj["metadata"].get("resourceVersion", "")))
-        if want.view is View.METADATA:
-            return dump(PARTIAL | {"metadata": obj["metadata"]})
-        return self.stored(resource, obj) + b"\n" if is_stored else dump(obj)
+            table = tables.table(obj["kind"], [obj], self.now(), want.include)
+            table["metadata"] = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            return dump(table)
+        return dump(PARTIAL | {"metadata": obj["metadata"]} if want.view is View.METADATA else obj)
 
     def many(self, resource: Resource, objects: Sequence[Json], metadata: Json, want: Wanted) -> bytes:
         """A list of stored objects as the client wants it."""
@@ -132,7 +138,7 @@ class Documents:
         self, resource: Resource, objects: Iterable[Json], want: Wanted, version: str, *, header: bool = True
     ) -> Json:
         """Objects as rows."""
-        table = tables.table(resource, objects, self.now(), want.include)
+        table = tables.table(resource.kind, objects, self.now(), want.include)
         table["metadata"] = {"resourceVersion": version}
         if not header:
             table["columnDefinitions"] = []
@@ -150,8 +156,6 @@ class Documents:
     def bookmark(self, resource: Resource, version: int, want: Wanted, *, initial_end: bool = False) -> bytes:
         """A line that says how far a watch has come."""
         metadata: Json = {"resourceVersion": str(version)}
-        if resource.namespaced is not None and want.view is View.WHOLE:
-            metadata["creationTimestamp"] = None
         if initial_end:
             metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
         if want.view is View.TABLE:

@@ -219,7 +219,28 @@ def _merged_list(type_: Type, old: list[Any], new: list[Any]) -> list[Any]:
     before = {name(one): one for one in old}
     wanted = [name(one) for one in new]
     theirs = [one if type_.is_set else merged(type_.item, before.get(name(one), MISSING), one) for one in new]
-    return interleaved([one for one in old if name(one) not in wanted], theirs, list(before), name)
+    return _in_order(old, theirs, name)
+
+
+def _in_order(old: list[Any], new: list[Any], name: Callable[[Any], str]) -> list[Any]:
+    """What only `old` has stays where it stands; what `new` has comes in its order, around that."""
+    wanted = {name(one) for one in new}
+    found: list[Any] = []
+    done: set[str] = set()
+    left, right = list(reversed(old)), list(reversed(new))
+    while left or right:
+        mine = name(left[-1]) if left else ""
+        if left and mine not in wanted:
+            found.append(left.pop())
+        elif left and (mine in done or (right and mine == name(right[-1]))):
+            left.pop()
+            if mine not in done:
+                done.add(mine)
+                found.append(right.pop())
+        else:
+            done.add(name(right[-1]))
+            found.append(right.pop())
+    return found
 
 
 def interleaved(ours: list[Any], theirs: list[Any], had: list[Any], name: Callable[[Any], Any]) -> list[Any]:
@@ -254,7 +275,7 @@ def without(type_: Type, value: Any, gone: Fields, owned: Fields) -> Any:
         left = one if type_.is_set else without(below, one, ours, theirs)
         if left or left == one or theirs:
             parts.append((name, left))
-    if type_.shape is Shape.LIST:
+    if isinstance(value, list):
         return [one for _, one in parts]
     kept_parts = {name[2:]: one for name, one in parts}
     known = struct_of(type_).fields if type_.shape is Shape.STRUCT else {}

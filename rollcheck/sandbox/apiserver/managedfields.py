@@ -13,13 +13,20 @@ from typing import Any
 
 from rollcheck.sandbox.apiserver import fieldsets
 from rollcheck.sandbox.apiserver.fields import type_of
-from rollcheck.sandbox.apiserver.fieldsets import Fields
+from rollcheck.sandbox.apiserver.fieldsets import Fields, Path
 from rollcheck.sandbox.clock import Clock
-from rollcheck.sandbox.resources import Resource
+from rollcheck.sandbox.resources import JOBS, NAMESPACES, SERVICES, Resource
 from rollcheck.sandbox.trees import Json
 
 UPDATE, APPLY = "Update", "Apply"
 FIRST = "before-first-apply"
+JOB_LABELS = frozenset(
+    f"f:{label}" for name in ("controller-uid", "job-name") for label in (name, f"batch.kubernetes.io/{name}")
+)
+SERVICE_FIELDS = frozenset(
+    f"f:{name}"
+    for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort", "nodePort")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ def read(obj: Json | None) -> Owners:
 
 
 def write(owners: Owners) -> list[Json]:
-    """managedFields of these owners, in the real server's order: applied ones first, then by time and name."""
+    """ManagedFields of these owners, in the real server's order: applied ones first, then by time and name."""
     entries = []
     for manager, owned in owners.items():
         if not owned.fields:
@@ -89,6 +96,15 @@ def dropped(resource: Resource, subresource: str) -> tuple[str, ...]:
     if subresource == "status":
         return ("spec",)
     return ("status",) if "status" in resource.subresources else ()
+
+
+def _generated(resource: Resource, path: Path) -> bool:
+    """Whether the server has made that field of a new object up: then nobody owns it."""
+    if resource is JOBS:
+        return path[:2] == ("f:spec", "f:selector") or path[-1] in JOB_LABELS
+    if resource is SERVICES:
+        return path[0] == "f:spec" and bool({*path} & SERVICE_FIELDS)
+    return resource is NAMESPACES and path[0] == "f:spec"
 
 
 def keeper(clock: Clock) -> Callable[[Resource, Json | None, Json, str, str], None]:
@@ -119,6 +135,9 @@ def updated(resource: Resource, old: Json | None, new: Json, owners: Owners, who
     changed, removed = fieldsets.difference(type_, old if old is not None else {}, new)
     drop = dropped(resource, who.subresource)
     changed, removed = fieldsets.kept(changed, drop=drop), fieldsets.kept(removed, drop=drop)
+    if old is None:
+        changed = {path for path in changed if not _generated(resource, path)}
+        _drop_hollow(changed)
     found: Owners = {}
     for manager, owned in owners.items():
         gone = removed if manager == who else removed | changed
@@ -126,6 +145,13 @@ def updated(resource: Resource, old: Json | None, new: Json, owners: Owners, who
     mine = found.get(who, Owned(set(), stamp))
     found[who] = _changed(mine, mine.fields | changed, stamp)
     return found
+
+
+def _drop_hollow(fields: Fields) -> None:
+    """Take away maps of labels of which nothing else is left."""
+    for path in [path for path in fields if path[-1] == "f:labels"]:
+        if not any(len(other) > len(path) and other[: len(path)] == path for other in fields):
+            fields.discard(path)
 
 
 def _changed(owned: Owned, fields: Fields, stamp: str) -> Owned:

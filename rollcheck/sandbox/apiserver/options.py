@@ -54,7 +54,7 @@ def validation(request: Request, kind: str) -> str:
     """fieldValidation, "" when not said; raises ApiFailure 422 for an unknown word."""
     asked = request.query.get("fieldValidation", "")
     if asked not in ("", "Strict", "Warn", "Ignore"):
-        message = f'Unsupported value: "{asked}": supported values: "Ignore", "Warn", "Strict"'
+        message = f'Unsupported value: "{asked}": supported values: "", "Ignore", "Strict", "Warn"'
         raise invalid_options(kind, "fieldValidation", "FieldValueNotSupported", message)
     return asked
 
@@ -70,7 +70,7 @@ def manager(request: Request, kind: str) -> str:
 
 
 def version(request: Request) -> int | None:
-    """resourceVersion as a number, None when it is empty; raises ApiFailure for what is none."""
+    """ResourceVersion as a number, None when it is empty; raises ApiFailure for what is none."""
     text = request.query.get("resourceVersion", "")
     if not text:
         return None

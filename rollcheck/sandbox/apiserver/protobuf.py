@@ -116,7 +116,7 @@ def _value(type_: Type, value: Value) -> Any:
     if type_.shape is Shape.LIST and type_.item is not None:  # `extra`: a map of messages that hold the list as field 1
         return [_value(type_.item, one) for _, one in _fields(_bytes(value))]
     if type_.shape is Shape.ANY:
-        raw = dict(_fields(_bytes(value))).get(1, b"")
+        raw = _bytes(dict(_fields(_bytes(value))).get(1, b""))
         return json.loads(raw) if raw else None
     return _scalar(type_.name, value)
 

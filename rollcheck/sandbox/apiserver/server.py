@@ -83,7 +83,7 @@ class ApiServer:
         self._token = token
         self._papers = Documents(registry.clock.now)
         self._verbs = Verbs(registry, self._papers)
-        self._below = Subresources(registry, logs)
+        self._below = Subresources(registry, self._papers, logs)
         self._watching = Watching(registry, self._papers)
         registry.manage = managedfields.keeper(registry.clock)
 
@@ -153,6 +153,8 @@ class ApiServer:
         if (place.group, place.version) in reviews.KINDS:
             return reviews.review(request, (place.group, place.version), place.rest[0], self.registry.clock)
         if (place.group, place.version) not in routing.GROUP_VERSIONS:
+            if place.group in discovery.groups():
+                raise status.no_such_path()
             return page_not_found()
         return await self._object(request, place)
 
@@ -190,10 +192,12 @@ class ApiServer:
                 return below.evict if method == "POST" else None
             case "binding":
                 return below.bind if method == "POST" else None
-            case "log" if self._below.logs is not None:
+            case "log":
                 return below.log if method == "GET" else None
             case other:
-                raise status.method_not_allowed(f"the sandbox has no {other} for pods; run the program itself")
+                raise status.method_not_allowed(
+                    f"the sandbox serves no {other}; its pods are processes on this machine"
+                )
 
     def _document(self, request: Request) -> Answer:
         """What is served beside objects."""

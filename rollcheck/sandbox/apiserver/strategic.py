@@ -107,7 +107,7 @@ def _merge_list(old: list[Any], patch: list[Any], order: Any, key: str, item: Ty
     if not key:
         known = list(old)
         known += [one for at, one in enumerate(patch) if one not in old and one not in patch[:at]]
-        return _ordered(known, patch, order, "") if isinstance(order, list) else known
+        return _ordered(known, old, order if isinstance(order, list) else patch, "")
     if any(isinstance(one, dict) and one.get(PATCH) == "replace" for one in patch):
         return [_cleaned(one) for one in patch if one.get(PATCH) != "replace"]
     merged = list(old)
@@ -121,7 +121,7 @@ def _merge_list(old: list[Any], patch: list[Any], order: Any, key: str, item: Ty
             merged.append(_merge_map({}, one, item))
         else:
             merged[at] = _merge_map(merged[at], one, item)
-    return _ordered(merged, old, order, key) if isinstance(order, list) else merged
+    return _ordered(merged, old, order if isinstance(order, list) else patch, key)
 
 
 def _ordered(merged: list[Any], server: list[Any], order: list[Any], key: str) -> list[Any]:

@@ -11,8 +11,8 @@ from typing import Protocol
 import trio
 
 from rollcheck.sandbox import selectors, status
-from rollcheck.sandbox.apiserver import changes, decoding, options
-from rollcheck.sandbox.apiserver.documents import dump
+from rollcheck.sandbox.apiserver import changes, decoding, documents, options
+from rollcheck.sandbox.apiserver.documents import Documents, dump
 from rollcheck.sandbox.apiserver.routing import Target
 from rollcheck.sandbox.apiserver.verbs import success, warnings
 from rollcheck.sandbox.apiserver.wire import Answer, Request, Send
@@ -47,17 +47,20 @@ class LogSource(Protocol):
 class Subresources:
     """Answers what is asked below an object."""
 
-    def __init__(self, registry: Registry, logs: LogSource | None) -> None:
+    def __init__(self, registry: Registry, papers: Documents, logs: LogSource | None) -> None:
         self.registry = registry
+        self.papers = papers
         self.logs = logs
 
     def scale(self, request: Request, target: Target) -> Answer:
         """How many replicas there are and should be; to read, replace or patch."""
         resource = target.resource
         live = self.registry.get(resource, target.namespace, target.name)
-        scale, said = scale_of(live), []
+        scale = scale_of(live)
+        said: list[str] = []
+        want = documents.wanted(request.headers.get("accept", ""), request.query)
         if request.method == "GET":
-            return Answer(body=dump(scale))
+            return Answer(body=self.papers.loose(scale, want))
         kind = "UpdateOptions" if request.method == "PUT" else "PatchOptions"
         dry, validation = options.dry_run(request, kind), options.validation(request, kind)
         if request.method == "PUT":
@@ -76,7 +79,7 @@ class Subresources:
         wanted["metadata"]["resourceVersion"] = new["metadata"].get("resourceVersion", "")
         manager = options.manager(request, kind)
         made = self.registry.update(resource, wanted, manager=manager, dry_run=dry)
-        return Answer(body=dump(scale_of(made)), headers=warnings(said))
+        return Answer(body=self.papers.loose(scale_of(made), want), headers=warnings(said))
 
     def evict(self, request: Request, target: Target) -> Answer:
         """The deletion of a pod, if its budget allows it."""
@@ -110,8 +113,9 @@ class Subresources:
 
         None of its lines are read once first, so that a refusal still has a status of its own.
         """
-        assert self.logs is not None
         pod = self.registry.get(PODS, target.namespace, target.name)
+        if self.logs is None:
+            raise status.bad_request("nothing in this sandbox writes logs")
         container = request.query.get("container") or default_container(pod)
         read = partial(
             self.logs.lines,

@@ -13,7 +13,6 @@ from typing import Any
 
 from rollcheck.sandbox.apiserver import columns, podcolumns
 from rollcheck.sandbox.apiserver.columns import Column
-from rollcheck.sandbox.resources import PODS, Resource
 from rollcheck.sandbox.trees import Json, at
 
 COMPLETED = {"Succeeded": "The pod has completed successfully.", "Failed": "The pod failed."}
@@ -38,22 +37,22 @@ PRINTERS: dict[str, Printer] = {
 }
 
 
-def table(resource: Resource, objects: Iterable[Json], now: datetime, include: str = "Metadata") -> Json:
+def table(kind: str, objects: Iterable[Json], now: datetime, include: str = "Metadata") -> Json:
     """A Table of objects; `include` says what lies beside the cells: None, Metadata or Object."""
-    printer = PRINTERS.get(resource.kind, ANY)
+    printer = PRINTERS.get(kind, ANY)
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",
         "metadata": {},
         "columnDefinitions": [column.definition() for column in printer.columns],
-        "rows": [_row(resource, printer, obj, now, include) for obj in objects],
+        "rows": [_row(kind, printer, obj, now, include) for obj in objects],
     }
 
 
-def _row(resource: Resource, printer: Printer, obj: Json, now: datetime, include: str) -> Json:
+def _row(kind: str, printer: Printer, obj: Json, now: datetime, include: str) -> Json:
     row: Json = {"cells": printer.cells(obj, now)}
     phase = at(obj, "status", "phase")
-    if resource is PODS and phase in COMPLETED:
+    if kind == "Pod" and phase in COMPLETED:
         row["conditions"] = [{"type": "Completed", "status": "True", "reason": phase, "message": COMPLETED[phase]}]
     if include == "Object":
         row["object"] = obj

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import trio
 
-
 from rollcheck.sandbox.apiserver import documents, options
 from rollcheck.sandbox.apiserver.documents import Documents, Wanted, dump
 from rollcheck.sandbox.apiserver.routing import Target

@@ -80,7 +80,7 @@ class Reader:
         self._body: list[bytes] = []
         self._size = self._head = 0
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray) -> None:
         """Take what was received; whole requests go to `ready`. Raises BadHttp."""
         try:
             self._parser.feed_data(data)
@@ -91,14 +91,17 @@ class Reader:
             raise cause if isinstance(cause, BadHttp) else BadHttp(400, f"not HTTP/1.1: {e}") from e
 
     def on_message_begin(self) -> None:
+        """A request begins."""
         self._url, self._headers, self._body = b"", {}, []
         self._size = self._head = 0
 
     def on_url(self, url: bytes) -> None:
+        """Part of its URL."""
         self._url += url
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
         self._count(len(name) + len(value))
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
@@ -108,15 +111,18 @@ class Reader:
             raise BadHttp(431, "the request's head is too large")
 
     def on_headers_complete(self) -> None:
+        """The head is whole."""
         self.expects_continue = self._headers.get("expect", "").lower() == "100-continue"
 
     def on_body(self, data: bytes) -> None:
+        """Part of its body."""
         self._size += len(data)
         if self._size > MAX_BODY:
             raise BadHttp(413, f"Request entity too large: limit is {MAX_BODY}")
         self._body.append(data)
 
     def on_message_complete(self) -> None:
+        """The request is whole."""
         self.expects_continue = False
         parts = urlsplit(self._url.decode("latin-1"))
         request = Request(

@@ -1,6 +1,7 @@
 """What else the core group holds: Services, Nodes, Events, ConfigMaps and so on.
 
-The language of these lines is told in `language.py`."""
+The language of these lines is told in `language.py`.
+"""
 
 from __future__ import annotations
 

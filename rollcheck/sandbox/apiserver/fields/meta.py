@@ -1,6 +1,7 @@
 """What every object shares, and the reviews of one's own rights.
 
-The language of these lines is told in `language.py`."""
+The language of these lines is told in `language.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Ingresses, EndpointSlices and Leases.
 
-The language of these lines is told in `language.py`."""
+The language of these lines is told in `language.py`.
+"""
 
 from __future__ import annotations
 

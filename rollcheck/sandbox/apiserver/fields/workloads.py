@@ -1,6 +1,7 @@
 """Deployments, ReplicaSets, StatefulSets, DaemonSets, Jobs, budgets and autoscalers.
 
-The language of these lines is told in `language.py`."""
+The language of these lines is told in `language.py`.
+"""
 
 from __future__ import annotations
 
