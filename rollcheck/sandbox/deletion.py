@@ -46,14 +46,17 @@ def check_preconditions(resource: Resource, obj: Json, uid: str, version: str) -
     """Raise ApiFailure 409 unless `obj` is the one that the caller means; empty texts ask for nothing."""
     metadata = obj["metadata"]
     if uid and uid != metadata["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {metadata['uid']}"
-        raise status.conflict(resource, name_of(obj), why)
+        why = (
+            f"the UID in the precondition ({uid}) does not match the UID in record ({metadata['uid']}). "
+            "The object might have been deleted and then recreated"
+        )
+        raise status.precondition_failed(resource, name_of(obj), why)
     if version and version != metadata["resourceVersion"]:
         why = (
-            f"Precondition failed: ResourceVersion in precondition: {version}, "
-            f"ResourceVersion in object meta: {metadata['resourceVersion']}"
+            f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
+            f"({metadata['resourceVersion']}). The object might have been modified"
         )
-        raise status.conflict(resource, name_of(obj), why)
+        raise status.precondition_failed(resource, name_of(obj), why)
 
 
 def end(resource: Resource, obj: Json, grace: int | None, propagation: str, now: datetime) -> Ending:

@@ -6,13 +6,25 @@ All calls are plain and quick; nothing here waits. What is handed out is the sto
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from rollcheck.sandbox import deletion, naming, selectors, status, strategies
+from rollcheck.sandbox import (
+    allocation,
+    defaults,
+    deletion,
+    naming,
+    scaling,
+    selectors,
+    status,
+    strategies,
+    validation,
+)
+from rollcheck.sandbox import eviction as evicting
 from rollcheck.sandbox.addresses import Addresses
-from rollcheck.sandbox.clock import Clock
-from rollcheck.sandbox.resources import EVENTS, NAMESPACES, PODS, Resource
+from rollcheck.sandbox.allocation import Allocator
+from rollcheck.sandbox.clock import Clock, parse_time
+from rollcheck.sandbox.resources import EVENTS, NAMESPACES, PDBS, PODS, SERVICES, Resource
 from rollcheck.sandbox.selectors import Selector
 from rollcheck.sandbox.store import HISTORY, Change, Store, Watch
 from rollcheck.sandbox.trees import Json, at, clone
@@ -37,9 +49,10 @@ class Registry:
         self.clock = clock or Clock()
         self.addresses = addresses or Addresses()
         self.store = Store(history=history)
+        self._allocator = Allocator(self.addresses)
         self.manage: Manage | None = None
         for name in SYSTEM_NAMESPACES:
-            self.create(NAMESPACES, None, {"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}})
+            self.create(NAMESPACES, None, {"metadata": {"name": name}})
 
     def version(self) -> int:
         """The resourceVersion of the newest write."""
@@ -94,36 +107,38 @@ class Registry:
 
         Raises ApiFailure 400, 403, 404, 409 or 422.
         """
-        new = clone(obj)
-        metadata = self._identify(resource, namespace, new)
+        new: Json = clone(obj)
+        self._identify(resource, namespace, new)
+        defaults.fill(resource, new)
         strategies.prepare_create(resource, new)
+        defaults.admit(resource, new)
+        _refuse(resource, new, validation.check_new(resource, new))
+        if resource is SERVICES:
+            self._allocate(new, None, dry_run)
         if manager and self.manage is not None:
             self.manage(resource, None, new, manager, "")
         if dry_run:
             return new
-        stored = self.store.put(resource, new, None)
-        assert metadata is stored["metadata"]
-        return stored
+        return self.store.put(resource, new, None)
 
-    def _identify(self, resource: Resource, namespace: str | None, new: Json) -> Json:
+    def _identify(self, resource: Resource, namespace: str | None, new: Json) -> None:
         """Give a new object its type, place, name, uid and birth."""
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
         metadata: Json = new.setdefault("metadata", {})
         if metadata.get("resourceVersion"):
-            raise status.internal_error("resourceVersion should not be set on objects to be created")
+            raise status.ApiFailure(500, "", "resourceVersion should not be set on objects to be created")
         for part in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion"):
             metadata.pop(part, None)
         self._place(resource, namespace, metadata)
         self._name(resource, metadata)
         metadata["uid"] = naming.new_uid()
         metadata["creationTimestamp"] = self.clock.stamp()
-        return metadata
 
     def _place(self, resource: Resource, namespace: str | None, metadata: Json) -> None:
         if not resource.namespaced:
             metadata.pop("namespace", None)
             return
-        place = metadata.setdefault("namespace", namespace)
+        place: str = metadata.setdefault("namespace", namespace or "default")
         if namespace and place != namespace:
             raise status.bad_request(
                 "the namespace of the provided object does not match the namespace sent on the request"
@@ -144,9 +159,7 @@ class Registry:
             return
         base = metadata.get("generateName")
         if not base:
-            what = "Required value: name or generateName is required"
-            cause = status.Cause("FieldValueRequired", what, "metadata.name")
-            raise status.invalid(resource, "", (cause,))
+            return  # validation will say so
         for _ in range(NAMES_TRIED):
             metadata["name"] = naming.generate(base)
             if self.peek(resource, place, metadata["name"]) is None:
@@ -166,7 +179,9 @@ class Registry:
         if metadata.get("resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
             raise status.stale(resource, metadata["name"])
         if metadata.get("uid") not in (None, "", old["metadata"]["uid"]):
-            deletion.check_preconditions(resource, old, metadata["uid"], "")
+            other, own = metadata["uid"], old["metadata"]["uid"]
+            why = f"Precondition failed: UID in precondition: {other}, UID in object meta: {own}"
+            raise status.conflict(resource, metadata["name"], why)
         return self._write(resource, old, clone(obj), subresource, manager, dry_run)
 
     def modify(
@@ -191,15 +206,32 @@ class Registry:
         metadata = new["metadata"]
         if new == old:
             return old
+        if subresource == "":
+            _refuse(resource, new, validation.check_changed(resource, new, old))
+            if resource is SERVICES:
+                self._allocate(new, old, dry_run)
+        if subresource == "status":
+            _refuse(resource, new, validation.check_status(resource, new))
         generation = strategies.next_generation(resource, old, new)
-        if generation is not None:
+        if generation is not None and subresource != "status":
             metadata["generation"] = generation
         if manager and self.manage is not None:
             self.manage(resource, old, new, manager, subresource)
         if dry_run:
             return new
+        if _is_over(resource, new):  # the last finalizer goes unseen: a watcher sees the old object deleted
+            self._remove(resource, old)
+            return new
         stored = self.store.put(resource, new, old)
-        return self._remove(resource, stored) if _is_over(resource, stored) else stored
+        if resource is SERVICES:
+            self._allocator.release(old["spec"], stored["spec"])
+        return stored
+
+    def _allocate(self, service: Json, old: Json | None, dry_run: bool) -> None:
+        try:
+            self._allocator.allocate(service["spec"], old["spec"] if old else None, dry_run=dry_run)
+        except allocation.Refused as e:
+            raise status.invalid(SERVICES, service["metadata"]["name"], (e.cause,)) from e
 
     def _merged(self, resource: Resource, old: Json, new: Json, subresource: str) -> Json:
         if subresource == "":
@@ -211,6 +243,9 @@ class Registry:
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
         before, metadata = old["metadata"], dict(new["metadata"])
         new["metadata"] = metadata
+        if subresource == "":
+            defaults.fill(resource, new)
+            strategies.prepare_update(resource, old, new)
         for part in strategies.KEPT_BY_SERVER:
             if part in before:
                 metadata[part] = before[part]
@@ -261,15 +296,17 @@ class Registry:
         return self._remove(NAMESPACES, obj) if _is_over(NAMESPACES, obj) and not dry_run else obj
 
     def _remove(self, resource: Resource, obj: Json) -> Json:
+        if resource is SERVICES:
+            self._allocator.release(obj["spec"], None)
         return self.store.remove(resource, obj)
 
     def bind(self, namespace: str, pod: str, node: str) -> None:
         """Give a pod its node, as the scheduler does; raises ApiFailure 404, and 409 when it has one."""
         old = self.get(PODS, namespace, pod)
         if "deletionTimestamp" in old["metadata"]:
-            raise status.conflict(PODS, pod, f"pod {pod} is being deleted, cannot be assigned to a host")
+            raise status.binding_conflict(pod, f"pod {pod} is being deleted, cannot be assigned to a host")
         if at(old, "spec", "nodeName"):
-            raise status.conflict(PODS, pod, f'pod {pod} is already assigned to node "{old["spec"]["nodeName"]}"')
+            raise status.binding_conflict(pod, f'pod {pod} is already assigned to node "{old["spec"]["nodeName"]}"')
         new = {**old, "metadata": dict(old["metadata"]), "spec": {**old["spec"], "nodeName": node}}
         conditions = [one for one in at(old, "status", "conditions") or () if one["type"] != "PodScheduled"]
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None}
@@ -277,13 +314,71 @@ class Registry:
         new["status"] = {**old.get("status", {}), "conditions": [*conditions, scheduled]}
         self.store.put(PODS, new, old)
 
+    def evict(self, namespace: str, name: str, eviction: Json) -> Json:
+        """Delete a pod if its PodDisruptionBudget lets it; gives a Status of success.
+
+        `eviction` is a policy/v1 Eviction; its deleteOptions count. Raises ApiFailure 404; 429 twice over and 500 as
+        `eviction` tells; 409 when a precondition fails.
+        """
+        if at(eviction, "metadata", "name") != name:
+            raise status.bad_request("name in URL does not match name in Eviction object")
+        options = eviction.get("deleteOptions") or {}
+        dry_run = bool(options.get("dryRun"))
+        pod = self.get(PODS, namespace, name)
+        budget = None if evicting.ignores_budgets(pod) else evicting.budget_of(pod, self.list(PDBS, namespace))
+        if budget is not None and not evicting.is_free(pod, budget):
+            evicting.refuse(budget)
+            if not dry_run:
+                self._write_status(PDBS, budget, evicting.spent(budget, name, self.clock.stamp()))
+        preconditions = options.get("preconditions") or {}
+        uid, version = preconditions.get("uid", ""), preconditions.get("resourceVersion", "")
+        deletion.check_preconditions(PODS, pod, uid, version)
+        if not dry_run:
+            self._write_status(PODS, pod, evicting.targeted(pod, self.clock.stamp()))
+        self.delete(
+            PODS,
+            namespace,
+            name,
+            grace=options.get("gracePeriodSeconds"),
+            uid=uid,
+            propagation=options.get("propagationPolicy", "Background"),
+            dry_run=dry_run,
+        )
+        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+
+    def _write_status(self, resource: Resource, old: Json, new_status: Json) -> None:
+        new = {**old, "metadata": dict(old["metadata"]), "status": new_status}
+        self._write(resource, old, new, "status", "", False)
+
+    def get_scale(self, resource: Resource, namespace: str, name: str) -> Json:
+        """The autoscaling/v1 Scale of a Deployment, ReplicaSet or StatefulSet."""
+        scaling.check_scalable(resource)
+        return scaling.scale_of(self.get(resource, namespace, name))
+
+    def put_scale(
+        self, resource: Resource, namespace: str, name: str, scale: Json, *, manager: str = "", dry_run: bool = False
+    ) -> Json:
+        """Set the number of replicas; a resourceVersion in `scale` must be the current one."""
+        scaling.check_scalable(resource)
+        old = self.get(resource, namespace, name)
+        replicas = scaling.wanted(resource, name, scale)
+        if at(scale, "metadata", "resourceVersion") not in (None, "", old["metadata"]["resourceVersion"]):
+            raise status.stale(resource, name)
+        new = {**clone(old), "spec": {**clone(old["spec"]), "replicas": replicas}}
+        return scaling.scale_of(self._write(resource, old, new, "", manager, dry_run))
+
     def forget_events(self, older_than_s: float) -> None:
         """Drop events that nothing has added to for so long, as their lease in etcd does after an hour."""
         limit = self.clock.now() - timedelta(seconds=older_than_s)
         for event in self.list(EVENTS):
             last = event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"]
-            if deletion.parse_time(last) < limit:
+            if parse_time(last) < limit:
                 self._remove(EVENTS, event)
+
+
+def _refuse(resource: Resource, obj: Json, causes: Sequence[status.Cause]) -> None:
+    if causes:
+        raise status.invalid(resource, obj["metadata"].get("name", ""), causes)
 
 
 def _with(metadata: Json, changes: Json) -> Json:

@@ -189,11 +189,11 @@ class _Parser:
         if (token := self._next()) != "(":
             raise self._fail(f"found '{token}' expected: '('")
         values: list[str] = []
-        while (token := self._next()) != ")":
-            if not token:
+        while (word := self._next()) != ")":
+            if not word:
                 raise self._fail("found '', expected: ',', or ')'")
-            if token != ",":
-                values.append(token)
+            if word != ",":
+                values.append(word)
             elif self._peek() in (",", ")"):
                 values.append("")
         return frozenset(values or ("",))

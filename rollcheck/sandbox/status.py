@@ -101,6 +101,19 @@ def conflict(resource: Resource, name: str, why: str) -> ApiFailure:
     return ApiFailure(409, "Conflict", message, _named(resource, name))
 
 
+def precondition_failed(resource: Resource, name: str, why: str) -> ApiFailure:
+    """409: a delete meant another object; here, and only here, the server names the kind instead of the resource."""
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    details = {**_named(resource, name), "kind": resource.kind}
+    return ApiFailure(409, "Conflict", f'Operation cannot be fulfilled on {kind} "{name}": {why}', details)
+
+
+def binding_conflict(name: str, why: str) -> ApiFailure:
+    """409: a pod cannot be bound."""
+    message = f'Operation cannot be fulfilled on pods/binding "{name}": {why}'
+    return ApiFailure(409, "Conflict", message, {"name": name, "kind": "pods/binding"})
+
+
 def stale(resource: Resource, name: str) -> ApiFailure:
     """409: the resourceVersion sent is not the newest."""
     why = "the object has been modified; please apply your changes to the latest version and try again"

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rollcheck.sandbox import allocation
+from rollcheck.sandbox.defaults import pods, workloads
 from rollcheck.sandbox.resources import (
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -60,7 +62,6 @@ KEPT_BY_SERVER = (
     "selfLink",
     "namespace",
     "name",
-    "generateName",
 )
 """Parts of metadata that no update changes."""
 
@@ -77,14 +78,15 @@ def _spec_or_annotations(old: Json, new: Json) -> bool:
     return _spec(old, new) or (old["metadata"].get("annotations") or {}) != (new["metadata"].get("annotations") or {})
 
 
-def _all_but_metadata(old: Json, new: Json) -> bool:
-    return {**old, "metadata": None} != {**new, "metadata": None}
+def _anything_but_annotations(old: Json, new: Json) -> bool:
+    labels = (old["metadata"].get("labels") or {}) != (new["metadata"].get("labels") or {})
+    return labels or {**old, "metadata": None} != {**new, "metadata": None}
 
 
 _CHANGED: dict[Resource, Callable[[Json, Json], bool]] = {
     **dict.fromkeys(_BY_SPEC, _spec),
     DEPLOYMENTS: _spec_or_annotations,
-    ENDPOINT_SLICES: _all_but_metadata,
+    ENDPOINT_SLICES: _anything_but_annotations,
 }
 
 
@@ -102,12 +104,18 @@ def prepare_create(resource: Resource, obj: Json) -> None:
     first = FIRST_STATUS.get(resource)
     if first is not None:
         obj["status"] = dict(first)
-    elif resource is NODES:
-        obj.setdefault("status", {})
+    if resource is PODS:
+        obj["status"]["qosClass"] = pods.quality(obj["spec"])
+    elif resource is SERVICES:
+        allocation.normalize(obj["spec"], None)
     if resource in GENERATED:
         obj["metadata"]["generation"] = 1
     else:
         obj["metadata"].pop("generation", None)
+    if resource is JOBS:
+        workloads.select_own_pods(obj)
+    elif resource is DAEMON_SETS:
+        workloads.count_template(obj, None)
     if resource is NAMESPACES:
         finalizers = obj.setdefault("spec", {}).setdefault("finalizers", [])
         if "kubernetes" not in finalizers:
@@ -128,6 +136,8 @@ def merge_status(resource: Resource, old: Json, new: Json) -> Json:
         merged["status"] = new["status"]
     else:
         merged.pop("status", None)
+    if resource is PODS and "qosClass" in old.get("status", {}):
+        merged["status"] = {**merged.get("status", {}), "qosClass": old["status"]["qosClass"]}
     return merged
 
 
@@ -142,3 +152,13 @@ def merge_spec(resource: Resource, old: Json, new: Json) -> Json:
     if resource is NAMESPACES:
         merged["spec"] = old.get("spec", {})
     return merged
+
+
+def prepare_update(resource: Resource, old: Json, new: Json) -> None:
+    """Set what a write of the object itself cannot change, in place: a Service's address, a DaemonSet's count."""
+    if resource is SERVICES:
+        allocation.carry_over(new["spec"], old["spec"])
+        allocation.normalize(new["spec"], old["spec"])
+    elif resource is DAEMON_SETS:
+        new["metadata"]["annotations"] = dict(new["metadata"].get("annotations") or {})
+        workloads.count_template(new, old)
