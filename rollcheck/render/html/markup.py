@@ -57,7 +57,8 @@ def _one(child: Child) -> str:
     if isinstance(child, str):
         plain = escape(clean(child))
         # A blank at an end sets words apart from the element beside them.
-        return f"{' ' * child.startswith(' ')}{plain}{' ' * child.endswith(' ')}" if plain else ""
+        edges = " " * child.startswith(" "), " " * child.endswith(" ")
+        return f"{edges[0]}{plain}{edges[1]}" if plain else edges[0]
     return "".join(_one(each) for each in child)
 
 

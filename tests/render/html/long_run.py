@@ -61,7 +61,9 @@ def _seconds(random: Random, seconds: int, pods: int) -> list[Fact]:
         for lane in (Lane.REUSED, Lane.FRESH):
             ok, failed = RATE // 2 - random.randrange(3), 40 if second % STEP == 3 else 0
             shared = {"stage": stage, "lane": lane, "ok": ok, "failed": failed, "not_sent": 0, "statuses": {"200": ok}}
-            facts.append(Interval(**span, **shared, response_hdr=random.choice(blobs), service_hdr=random.choice(blobs)))
+            facts.append(
+                Interval(**span, **shared, response_hdr=random.choice(blobs), service_hdr=random.choice(blobs))
+            )
         facts.append(
             HealthSample(
                 **span,
@@ -83,7 +85,10 @@ def _seconds(random: Random, seconds: int, pods: int) -> list[Fact]:
             for lane, use in ((Lane.REUSED, ConnectionUse.REUSED), (Lane.FRESH, ConnectionUse.NEW)):
                 first, last = random.randrange(SECOND // 2), SECOND // 2 + random.randrange(SECOND // 2 - MILLISECOND)
                 sent = {"first_sent_ns": start + first, "last_sent_ns": start + last}
-                answered = {"ok": 8 + random.randrange(5), "last_ended_ns": start + last + random.randrange(MILLISECOND)}
+                answered = {
+                    "ok": 8 + random.randrange(5),
+                    "last_ended_ns": start + last + random.randrange(MILLISECOND),
+                }
                 facts.append(PodTally(**span, lane=lane, use=use, pod=name, **sent, **answered))
     return facts
 
