@@ -20,7 +20,14 @@ from rollcheck.sandbox.warden import Warden
 
 Json = dict[str, Any]
 QUICK = Timing(
-    crash_backoff=0.2, crash_backoff_max=0.4, pull_backoff=0.4, pull_backoff_max=0.8, resync=0.1, mount_retry=0.05
+    crash_backoff=0.2,
+    crash_backoff_max=0.4,
+    pull_backoff=0.4,
+    pull_backoff_max=0.8,
+    resync=0.1,
+    mount_retry=0.05,
+    relist=0.05,
+    teardown=0.0,
 )
 NODE = "n1"
 SLEEPER = "import signal,sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nwhile True: signal.pause()\n"

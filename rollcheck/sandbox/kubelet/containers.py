@@ -111,12 +111,14 @@ class Container:
             if self.process is not None:
                 await self.process.exited.wait()
                 self.settle_exit()
+                await self.host.relisted()
                 self.pod.publish()
             ended = self.record.ended
             if ended is not None and not self.restarts(ended.code):
                 return
             await self.wait_for_next()
-            await self.attempt()
+            if await self.attempt():
+                await self.host.relisted()
             self.pod.publish()
 
     def restarts(self, code: int) -> bool:

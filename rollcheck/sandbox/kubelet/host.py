@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import trio
+
 from rollcheck.sandbox.environment import Lookup
 from rollcheck.sandbox.events import EventRecorder
 from rollcheck.sandbox.images import Catalog, Image
@@ -54,6 +56,11 @@ class Host:
     def wall(self) -> float:
         """Seconds since the epoch."""
         return self.registry.clock.now().timestamp()
+
+    async def relisted(self) -> None:
+        """Wait for the kubelet's next look at its runtime; the looks come at one rhythm for all pods."""
+        period = self.timing.relist
+        await trio.sleep(period - trio.current_time() % period if period else 0)
 
     def event(self, pod: Json, kind: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Tell of a pod or, with `field_path`, of one of its containers."""

@@ -6,11 +6,13 @@ go when their pod goes, as on a node.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import trio
 
@@ -77,17 +79,17 @@ class PodLogs:
         if isinstance(since, int):
             since = self.registry.clock.now() - timedelta(seconds=since)
         cut = "" if since is None else since.strftime("%Y-%m-%dT%H:%M:%S.%f")
-        written = LogReader(path)
-        for line in last(written.read(), tail):
-            if (text := shown(line, cut, timestamps=timestamps)) is not None:
-                yield text
-        while follow and running:
-            running = self.still_runs(found, container)
-            for line in written.read():
+        with closing(LogReader(path)) as written:
+            for line in last(written.read(), tail):
                 if (text := shown(line, cut, timestamps=timestamps)) is not None:
                     yield text
-            if running:
-                await trio.sleep(FOLLOW_S)
+            while follow and running:
+                running = self.still_runs(found, container)
+                for line in written.read():
+                    if (text := shown(line, cut, timestamps=timestamps)) is not None:
+                        yield text
+                if running:
+                    await trio.sleep(FOLLOW_S)
 
     def locate(self, pod: dict[str, Any], container: str, *, previous: bool) -> tuple[Path, bool]:
         """The file of a log, and whether its container still writes to it."""
@@ -134,27 +136,46 @@ def find_status(pod: Mapping[str, Any], container: str) -> dict[str, Any] | None
 
 
 class LogReader:
-    """Reads a log's whole lines, each once, from where it stopped the last time."""
+    """Reads a log's whole lines, each once; the file stays open, so that a log outlives its pod for who reads it.
+
+    Args:
+        path: of the log, which need not be there yet.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.offset = 0
+        self.file: IO[bytes] | None = None
         self.rest = b""
 
     def read(self) -> Iterator[bytes]:
-        """What was written since; nothing when there is no such file (any more)."""
+        """What was written since the last call; of a file that was begun anew, the old one's rest first."""
+        yield from self.read_open()
+        if self.begun_anew():
+            yield from self.read_open()
+            self.close()
+            with suppress(FileNotFoundError):
+                self.file = self.path.open("rb")
+            yield from self.read_open()
+
+    def read_open(self) -> Iterator[bytes]:
+        """What there is to read in the open file."""
+        while self.file is not None and (data := self.file.read(CHUNK)):
+            *lines, self.rest = (self.rest + data).split(b"\n")
+            yield from lines
+
+    def begun_anew(self) -> bool:
+        """Whether another file than the open one lies at the path."""
         try:
-            file = self.path.open("rb")
+            there = self.path.stat().st_ino
         except FileNotFoundError:
-            return
-        with file:
-            if file.seek(0, 2) < self.offset:  # it was begun anew
-                self.offset, self.rest = 0, b""
-            file.seek(self.offset)
-            while data := file.read(CHUNK):
-                self.offset += len(data)
-                *lines, self.rest = (self.rest + data).split(b"\n")
-                yield from lines
+            return False
+        return self.file is None or there != os.fstat(self.file.fileno()).st_ino
+
+    def close(self) -> None:
+        """Read no more."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
 
 
 def shown(line: bytes, cut: str, *, timestamps: bool) -> bytes | None:

@@ -188,7 +188,8 @@ class PodWorker:
             record = container.record
             if not record.init:
                 continue
-            await container.attempt()
+            if await container.attempt():
+                await self.host.relisted()
             self.publish()
             if record.sidecar:
                 living.start_soon(container.keep)
@@ -204,8 +205,8 @@ class PodWorker:
         """Start the main containers in order, then keep each of them until all have ended for good."""
         main = [container for container in self.containers if not container.record.init]
         async with trio.open_nursery() as keeping:
-            for container in main:
-                await container.attempt()
+            if any([await container.attempt() for container in main]):
+                await self.host.relisted()
             self.publish()
             for container in main:
                 keeping.start_soon(container.keep)
@@ -229,6 +230,7 @@ class PodWorker:
     async def end(self) -> None:
         """End what still runs, in its order, and report how everything ended."""
         self.ending = True
+        self.publish()
         while True:
             with trio.CancelScope() as self.round:
                 await self.kill_all()
@@ -251,6 +253,7 @@ class PodWorker:
     async def bury(self) -> None:
         """Remove its files and, once it is deleted, its object and its logs; its address is free again."""
         await trio.to_thread.run_sync(partial(shutil.rmtree, self.folder, ignore_errors=True))
+        await trio.sleep(self.host.timing.teardown)
         await self.deleted.wait()
         if self.ip and self.ip != self.host.address:
             self.host.registry.addresses.release(self.ip)
@@ -284,6 +287,8 @@ class PodWorker:
 
         self.write(change, "status")
         self.changed.unpark_all()
+        for record in records:
+            record.shown = record.running
         for prober in self.probers:
             record = prober.container.record
             if prober.kind == "readiness" and record.running and record.started and not record.ready:

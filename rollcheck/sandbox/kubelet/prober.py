@@ -72,7 +72,7 @@ class Prober:
         if record.container_id != self.seen:
             self.seen, self.on_hold = record.container_id, False
         state = record.state
-        if self.on_hold or not isinstance(state, Running) or process is None:
+        if self.on_hold or not isinstance(state, Running) or not record.shown or process is None:
             return
         now = self.container.host.wall()
         if not due(self.schedule, now=now, started_at=state.at) or record.started is (self.kind == "startup"):

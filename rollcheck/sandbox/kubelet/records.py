@@ -79,7 +79,7 @@ class Record:
         image: the image as the runtime names it, once there is an attempt.
         started: whether it runs and its startup probe, if any, succeeded.
         ready: whether it is ready; an init container is when it has succeeded.
-        stop_signal: echoed in the status when the manifest sets one.
+        shown: whether its status says that it runs; it is not probed before.
     """
 
     spec: Json
@@ -93,6 +93,7 @@ class Record:
     image_id: str = ""
     started: bool = False
     ready: bool = False
+    shown: bool = False
 
     @property
     def name(self) -> str:
@@ -129,6 +130,7 @@ class Record:
     def run(self, since: str, at: float) -> None:
         """It runs."""
         self.state = Running(since, at)
+        self.shown = False
         self.started = "startupProbe" not in self.spec
         self.ready = self.started and "readinessProbe" not in self.spec and (not self.init or self.sidecar)
 

@@ -16,6 +16,8 @@ class Timing:
         pull_backoff_max: its limit.
         resync: between attempts of a container whose configuration is not there, and between BackOff events.
         mount_retry: before the second attempt to make a volume; it doubles up to two minutes.
+        relist: between looks at the runtime: so late a start, or an end that nobody asked for, is noticed and shown.
+        teardown: from the last status of a deleted pod to the removal of its object (its volumes are unmounted).
         lease: between renewals of the node's Lease.
     """
 
@@ -25,6 +27,8 @@ class Timing:
     pull_backoff_max: float = 300.0
     resync: float = 10.0
     mount_retry: float = 0.5
+    relist: float = 1.0
+    teardown: float = 0.5
     lease: float = 10.0
 
 
