@@ -28,6 +28,7 @@ from rollcheck.sandbox.kubelet import Kubelet
 from rollcheck.sandbox.kubelet.logs import PodLogs
 from rollcheck.sandbox.network.gateway import run_gateway
 from rollcheck.sandbox.network.proxy import ServiceProxy
+from rollcheck.sandbox.network.sockets import may_listen
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import NAMESPACES, of_kind
 from rollcheck.sandbox.settings import Settings
@@ -76,11 +77,12 @@ async def _inside(
 ) -> None:
     """The cluster, while its warden lives."""
     registry = Registry(addresses=addresses)
+    low_ports = may_listen(addresses.api, 1) if settings.low_ports is None else settings.low_ports
     nodes = {f"node-{i}": addresses.node(i) for i in range(1, settings.nodes + 1)}
     logs = PodLogs(registry, settings.folder)
     server = ApiServer(registry, token=secrets.token_urlsafe(24), logs=logs)
     chance = random.Random(settings.seed)
-    proxy = _proxy(settings, registry, nodes, chance)
+    proxy = _proxy(settings, registry, nodes, low_ports, chance)
     assert addresses.listener is not None
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve, trio.SocketListener(trio.socket.from_stdlib_socket(addresses.listener)))
@@ -94,7 +96,7 @@ async def _inside(
                 warden=warden,
                 folder=settings.folder,
                 lag=settings.lag,
-                low_ports=settings.low_ports,
+                low_ports=low_ports,
                 chance=chance,
             )
             await nursery.start(gateway)
@@ -106,7 +108,7 @@ async def _inside(
                 images=images,
                 folder=settings.folder,
                 warden=warden,
-                low_ports=settings.low_ports,
+                low_ports=low_ports,
             )
             await nursery.start(kubelet.run)
         running = _state(registry, f"https://{server.address}", nodes)
@@ -119,14 +121,16 @@ async def _inside(
             await trio.sleep_forever()
 
 
-def _proxy(settings: Settings, registry: Registry, nodes: dict[str, str], chance: random.Random) -> ServiceProxy:
+def _proxy(
+    settings: Settings, registry: Registry, nodes: dict[str, str], low_ports: bool, chance: random.Random
+) -> ServiceProxy:
     return ServiceProxy(
         registry,
         nodes,
         client_node=f"node-{settings.client_node}",
         lag=settings.lag,
         shared=settings.shared,
-        low_ports=settings.low_ports,
+        low_ports=low_ports,
         chance=chance,
     )
 

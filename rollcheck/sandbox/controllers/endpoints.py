@@ -100,12 +100,13 @@ def addresses_of(pod: Json) -> list[str]:
 
 def ports_for(pod: Json, service: Json, *, shared: bool = False) -> list[Json]:
     """The Service's ports as this pod has them; a named port that it does not have is left out."""
-    real = real_ports(pod) if shared else None
+    real = real_ports(pod)
     ports: list[Json] = []
     for port in service["spec"].get("ports") or ():
         number = find_port(pod, port)
-        if real is not None and number is not None:
-            number = real.get(str(number))
+        if number is not None:
+            # without an address of its own a pod listens nowhere until it has said where
+            number = real.get(str(number), None if shared else number)
         if number is None:
             continue
         entry: Json = {"name": port.get("name") or "", "port": number, "protocol": port.get("protocol") or "TCP"}
@@ -199,7 +200,7 @@ def is_owned(piece: Json, service: Json) -> bool:
 
 def ports_key(ports: Iterable[Json]) -> str:
     """The same text for the same ports, whatever their order."""
-    return json.dumps(sorted(json.dumps(port, sort_keys=True) for port in ports))
+    return "|".join(sorted(f"{p.get('name')}/{p['port']}/{p['protocol']}/{p.get('appProtocol')}" for p in ports))
 
 
 def identity(endpoint: Json) -> str:
