@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 import socket
 import sys
@@ -22,6 +23,8 @@ from rollcheck.sandbox.warden import PROGRAM, Warden
 
 APPS = PROGRAM.with_name("apps")
 SHARED_PORTS = range(20000, 30000)
+_NEXT_PORT = [random.choice(SHARED_PORTS)]
+"""Shared by all nodes, as the address is; another sandbox on this machine most likely begins elsewhere."""
 """Below what the kernel gives to outgoing connections, and below the node ports."""
 MOVED_BY = 10000
 
@@ -46,7 +49,7 @@ class Host:
     index: int
     address: str
     first_port: int
-    _next_port: list[int] = field(default_factory=lambda: [SHARED_PORTS.start])
+    _next_port: list[int] = field(default_factory=lambda: _NEXT_PORT)
 
     def lookup(self, namespace: str) -> Lookup:
         """Finds ConfigMaps and Secrets of a namespace."""
