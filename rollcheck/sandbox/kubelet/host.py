@@ -23,9 +23,9 @@ from rollcheck.sandbox.warden import PROGRAM, Warden
 
 APPS = PROGRAM.with_name("apps")
 SHARED_PORTS = range(20000, 30000)
+"""Below what the kernel gives to outgoing connections, and below the node ports."""
 _NEXT_PORT = [random.choice(SHARED_PORTS)]
 """Shared by all nodes, as the address is; another sandbox on this machine most likely begins elsewhere."""
-"""Below what the kernel gives to outgoing connections, and below the node ports."""
 MOVED_BY = 10000
 
 
