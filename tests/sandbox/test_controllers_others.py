@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import time
 from typing import Any
 
 import pytest
-from little_cluster import LittleCluster, deployment, on_cluster, pod_template
+import trio
+from little_cluster import LittleCluster, deployment, on_cluster, pod_template, set_image
 
 from rollcheck.sandbox.controllers.autoscaler import clamp
 from rollcheck.sandbox.resources import (
@@ -18,6 +21,7 @@ from rollcheck.sandbox.resources import (
     PDBS,
     PODS,
     SERVICE_ACCOUNTS,
+    SERVICES,
 )
 
 Json = dict[str, Any]
@@ -286,3 +290,41 @@ def test_an_autoscaler_scales_a_deployment_up_to_its_least_and_says_that_it_know
         assert cluster.condition(scaler, "ScalingActive")["status"] == "False"
 
     on_cluster(story)
+
+
+class LongestStep(trio.abc.Instrument):
+    """The longest time on the processor that a controller kept the loop, in seconds; waiting is not counted."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._began = time.thread_time()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if "controllers" in task.name:
+            self.seconds = max(self.seconds, time.thread_time() - self._began)
+
+
+def test_no_look_of_a_controller_holds_the_loop_while_fifty_pods_are_rolled() -> None:
+    longest = LongestStep()
+
+    async def story(cluster: LittleCluster) -> None:
+        create_budget(cluster, maxUnavailable="20%")
+        ports = [{"port": 80, "targetPort": 8080}]
+        spec = {"selector": {"app": "web"}, "ports": ports}
+        cluster.registry.create(SERVICES, "default", {"metadata": {"name": "web"}, "spec": spec})
+        await stand(cluster, replicas=50)
+        trio.lowlevel.add_instrument(longest)
+        before = {pod["metadata"]["uid"] for pod in cluster.pods()}
+        cluster.edit(DEPLOYMENTS, "web", set_image("web:2"))
+        await cluster.until(lambda: not before & {pod["metadata"]["uid"] for pod in cluster.pods(alive=False)})
+        trio.lowlevel.remove_instrument(longest)
+
+    gc.disable()  # a collection in the middle of a look is nothing that the look did
+    try:
+        on_cluster(story)
+    finally:
+        gc.enable()
+    assert 0 < longest.seconds < 0.015

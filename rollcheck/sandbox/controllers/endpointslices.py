@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rollcheck.sandbox.controllers import endpoints
 from rollcheck.sandbox.controllers.base import Controller, Handler, namespace_is_ending
@@ -22,26 +22,33 @@ from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import ENDPOINT_SLICES, NODES, PODS, SERVICES, Resource
 from rollcheck.sandbox.status import ApiFailure
 from rollcheck.sandbox.store import Change
-from rollcheck.sandbox.trees import Json, clone, name_of, namespace_of
+from rollcheck.sandbox.trees import Json, name_of, namespace_of
 
 ZONE = "topology.kubernetes.io/zone"
 
 
-@dataclass(slots=True)
-class Triggers:
-    """The times at which a Service and its pods were last seen to change; RFC 3339, which sorts as text."""
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What was made of a pod at the last look; it holds while the pod is the same object.
 
-    service: str = ""
-    pods: dict[str, str] = field(default_factory=dict)
+    Attributes:
+        pod: the pod.
+        endpoint: it as an endpoint; None where it is none.
+        since: when its readiness last changed, RFC 3339; empty where it never had any.
+    """
+
+    pod: Json
+    endpoint: Candidate | None
+    since: str
 
 
 @dataclass(frozen=True, slots=True)
-class Sketches:
-    """What was made of every pod of a Service at the last look; it holds while both are the same objects."""
+class Memory:
+    """A Service at the last look: it, the zones of nodes, and its pods by name."""
 
     service: Json
     zones: dict[str, str]
-    made: dict[str, tuple[Json, Candidate | None]]
+    sketches: dict[str, Sketch]
 
 
 class EndpointSliceController(Controller):
@@ -56,8 +63,7 @@ class EndpointSliceController(Controller):
     def __init__(self, registry: Registry, *, shared: bool = False) -> None:
         super().__init__(registry)
         self.shared = shared
-        self._triggers: dict[Key, Triggers] = {}
-        self._sketches: dict[Key, Sketches] = {}
+        self._memories: dict[Key, Memory] = {}
 
     def watched(self) -> Mapping[Resource, Handler]:
         """Services, pods as far as endpoints show them, nodes, and slices that somebody else changed."""
@@ -98,34 +104,37 @@ class EndpointSliceController(Controller):
         """Create, update and delete slices until they show the Service's pods."""
         service = self.registry.peek(SERVICES, *key)
         if service is None:
-            self._triggers.pop(key, None)
-            self._sketches.pop(key, None)
+            self._memories.pop(key, None)
             return
         if service["spec"].get("type") == "ExternalName" or not service["spec"].get("selector"):
             return
         selector = service["spec"]["selector"].items()
         pods = [pod for pod in self.registry.list(PODS, key[0]) if selector <= labels_of(pod).items()]
-        plan = endpoints.plan_slices(service, self._candidates(key, service, pods), self._slices(service))
-        trigger = self._trigger(key, service, pods)
+        before = self._memories.get(key)
+        now = self._memories[key] = self._look(service, pods, before)
+        candidates = [sketch.endpoint for sketch in now.sketches.values() if sketch.endpoint is not None]
+        plan = endpoints.plan_slices(service, candidates, self._slices(service))
+        trigger = _trigger(before, now)
         try:
             self._carry_out(service, plan, trigger)
         except ApiFailure as failure:
             if not namespace_is_ending(failure):
                 raise
 
-    def _candidates(self, key: Key, service: Json, pods: list[Json]) -> list[Candidate]:
+    def _look(self, service: Json, pods: list[Json], before: Memory | None) -> Memory:
         """The pods as endpoints; what was made of a pod that has not changed since is taken from the last look."""
         zones = {name_of(node): labels_of(node).get(ZONE, "") for node in self.registry.list(NODES)}
-        before = self._sketches.get(key)
-        known = before.made if before is not None and before.service is service and before.zones == zones else {}
-        made: dict[str, tuple[Json, Candidate | None]] = {}
+        holds = before is not None and before.service is service and before.zones == zones
+        known = before.sketches if before is not None and holds else {}
+        made: dict[str, Sketch] = {}
         for pod in pods:
-            sketch = known.get(name_of(pod))
-            if sketch is None or sketch[0] is not pod:
-                sketch = pod, endpoints.candidate(pod, service, zones, shared=self.shared)
-            made[name_of(pod)] = sketch
-        self._sketches[key] = Sketches(service, zones, made)
-        return [found for _, found in made.values() if found is not None]
+            name = pod["metadata"]["name"]
+            sketch = known.get(name)
+            if sketch is None or sketch.pod is not pod:
+                endpoint = endpoints.candidate(pod, service, zones, shared=self.shared)
+                sketch = Sketch(pod, endpoint, _readiness_time(pod))
+            made[name] = sketch
+        return Memory(service, zones, made)
 
     def _slices(self, service: Json) -> list[Json]:
         return [
@@ -135,19 +144,6 @@ class EndpointSliceController(Controller):
             and labels_of(piece).get(endpoints.MANAGED_BY) == endpoints.MANAGER_NAME
             and not is_deleting(piece)
         ]
-
-    def _trigger(self, key: Key, service: Json, pods: list[Json]) -> str:
-        """The earliest change that these slices have not shown yet; empty where there is none."""
-        times = {name_of(pod): _readiness_time(pod) for pod in pods}
-        born = str(service["metadata"]["creationTimestamp"])
-        before = self._triggers.get(key)
-        self._triggers[key] = Triggers(born, {name: time for name, time in times.items() if time})
-        if before is None:
-            return born
-        changed = [time for name, time in times.items() if time > before.pods.get(name, "")]
-        if born > before.service:
-            changed.append(born)
-        return min(changed, default="")
 
     def _carry_out(self, service: Json, plan: endpoints.Plan, trigger: str) -> None:
         namespace = namespace_of(service)
@@ -159,16 +155,29 @@ class EndpointSliceController(Controller):
             self.registry.delete(ENDPOINT_SLICES, namespace, name)
 
 
+def _trigger(before: Memory | None, now: Memory) -> str:
+    """The earliest change that the slices have not shown yet, RFC 3339; empty where there is none."""
+    born = str(now.service["metadata"]["creationTimestamp"])
+    if before is None:
+        return born
+    shown = before.sketches
+    changed = [
+        sketch.since
+        for name, sketch in now.sketches.items()
+        if shown.get(name) is not sketch and sketch.since > (shown[name].since if name in shown else "")
+    ]
+    if born > str(before.service["metadata"]["creationTimestamp"]):
+        changed.append(born)
+    return min(changed, default="")
+
+
 def _triggered(piece: Json, trigger: str) -> Json:
-    copy: Json = clone(piece)
-    notes = {key: value for key, value in annotations_of(copy).items() if key != endpoints.TRIGGER_TIME}
+    """The slice with the time of the change that it shows, or without where there is none."""
+    notes = {key: value for key, value in annotations_of(piece).items() if key != endpoints.TRIGGER_TIME}
     if trigger:
         notes[endpoints.TRIGGER_TIME] = trigger
-    if notes:
-        copy["metadata"]["annotations"] = notes
-    else:
-        copy["metadata"].pop("annotations", None)
-    return copy
+    meta = {key: value for key, value in piece["metadata"].items() if key != "annotations"}
+    return {**piece, "metadata": {**meta, "annotations": notes} if notes else meta}
 
 
 def _readiness_time(pod: Json) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cmp_to_key
 
@@ -29,6 +30,28 @@ from rollcheck.sandbox.trees import Json, uid_of
 PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What decides a pod's place in the order, read once.
+
+    Attributes:
+        state: (assigned, phase, ready): the lower goes first.
+        worth: (deletion cost, fewer of its owner on its node): the lower goes first.
+        ready: since when it is ready.
+        restarts: of containers and of sidecars: the more goes first.
+        created: since when it is there.
+        uid: what decides between pods of about the same age.
+    """
+
+    pod: Json
+    state: tuple[bool, int, bool]
+    worth: tuple[int, int]
+    ready: datetime | None
+    restarts: tuple[int, int]
+    created: datetime | None
+    uid: str
+
+
 def victims(pods: list[Json], count: int, related: Iterable[Json], now: datetime) -> list[Json]:
     """The `count` pods that go first.
 
@@ -42,64 +65,53 @@ def victims(pods: list[Json], count: int, related: Iterable[Json], now: datetime
         return list(pods)
     crowd = Counter(node_of(pod) for pod in related if is_active(pod))
 
-    def compare(one: Json, other: Json) -> int:
-        return _difference(one, other, crowd, now)
+    def compare(one: Standing, other: Standing) -> int:
+        return (
+            _lower(one.state, other.state)
+            or _lower(one.worth, other.worth)
+            or _younger(one.ready, other.ready, one, other, now)
+            or _lower(other.restarts, one.restarts)
+            or _younger(one.created, other.created, one, other, now)
+        )
 
-    return sorted(pods, key=cmp_to_key(compare))[:count]
+    standings = [_standing(pod, (deletion_cost(pod), -crowd[node_of(pod)])) for pod in pods]
+    return [standing.pod for standing in sorted(standings, key=cmp_to_key(compare))[:count]]
 
 
 def in_deletion_order(pods: list[Json]) -> list[Json]:
-    """The same order without ranks, costs and logarithms: how a Job picks (`ActivePods`)."""
+    """The same order without costs, crowds and logarithms: how a Job picks (`ActivePods`)."""
 
-    def compare(one: Json, other: Json) -> int:
+    def compare(one: Standing, other: Standing) -> int:
         return (
-            _state(one, other)
-            or _newer_first(ready_since(one), ready_since(other))
-            or _more(restarts(one), restarts(other))
-            or _newer_first(_created(one), _created(other))
+            _lower(one.state, other.state)
+            or _newer(one.ready, other.ready)
+            or _lower(other.restarts, one.restarts)
+            or _newer(one.created, other.created)
         )
 
-    return sorted(pods, key=cmp_to_key(compare))
+    return [standing.pod for standing in sorted((_standing(pod, (0, 0)) for pod in pods), key=cmp_to_key(compare))]
 
 
-def _difference(one: Json, other: Json, crowd: Counter[str], now: datetime) -> int:
-    """Below nothing when `one` goes before `other`."""
-    return (
-        _state(one, other)
-        or deletion_cost(one) - deletion_cost(other)
-        or crowd[node_of(other)] - crowd[node_of(one)]
-        or _younger(ready_since(one), ready_since(other), one, other, now)
-        or _more(restarts(one), restarts(other))
-        or _younger(_created(one), _created(other), one, other, now)
-    )
+def _standing(pod: Json, worth: tuple[int, int]) -> Standing:
+    state = bool(node_of(pod)), PHASES.get(phase_of(pod), 0), is_ready(pod)
+    created = parse_time(pod["metadata"].get("creationTimestamp"))
+    return Standing(pod, state, worth, ready_since(pod), restarts(pod), created, uid_of(pod))
 
 
-def _state(one: Json, other: Json) -> int:
-    return (
-        bool(node_of(one)) - bool(node_of(other))
-        or PHASES.get(phase_of(one), 0) - PHASES.get(phase_of(other), 0)
-        or is_ready(one) - is_ready(other)
-    )
+def _lower(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    return (one > other) - (one < other)
 
 
-def _more(one: tuple[int, int], other: tuple[int, int]) -> int:
-    return (one < other) - (one > other)
-
-
-def _created(pod: Json) -> datetime | None:
-    return parse_time(pod["metadata"].get("creationTimestamp"))
-
-
-def _newer_first(one: datetime | None, other: datetime | None) -> int:
+def _newer(one: datetime | None, other: datetime | None) -> int:
     if one is None or other is None or one == other:
         return 0
     return -1 if one > other else 1
 
 
-def _younger(one: datetime | None, other: datetime | None, a: Json, b: Json, now: datetime) -> int:
+def _younger(one: datetime | None, other: datetime | None, a: Standing, b: Standing, now: datetime) -> int:
     if one is None or other is None or one == other:
         return 0
-    return _rank(one, now) - _rank(other, now) or (-1 if uid_of(a) < uid_of(b) else 1)
+    return _rank(one, now) - _rank(other, now) or (-1 if a.uid < b.uid else 1)
 
 
 def _rank(since: datetime, now: datetime) -> int:
