@@ -348,6 +348,7 @@ class _Run:
         )
         self.reporter = reporter
         self.collecting = trio.CancelScope()
+        self.returning = trio.CancelScope()
         self.interrupted = ""
         self.failure: RollcheckError | None = None
 
@@ -358,6 +359,7 @@ class _Run:
         self.reporter.say(f"{name}: the load stops; what was recorded so far is reported")
         self.engine.abandon()
         self.collecting.cancel()
+        self.returning.cancel()
 
     async def go(self) -> Finished:
         """Everything from the first arrival to the seal."""
@@ -402,7 +404,7 @@ class _Run:
     async def _stands_again(self) -> None:
         """Wait for the rollout that goes back: a run that began in the middle of it would be refused."""
         self.reporter.say("waiting for the rollout back to the former template (without load)")
-        with trio.move_on_after(self.plan.rollout_timeout_s), self.collecting:
+        with trio.move_on_after(self.plan.rollout_timeout_s), self.returning:
             for target in self.ready.workloads:
                 while True:
                     try:
