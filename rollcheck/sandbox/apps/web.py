@@ -9,6 +9,8 @@ A setting is an environment variable, or an argument with its name: `ON_TERM=exi
                       wait    serve on as before for DRAIN_WAIT s, then exit at once
                       drain   serve on for DRAIN_WAIT s with `Connection: close` on every answer, then stop accepting,
                               finish what is under way, close what is idle, exit 0
+                      linger  as drain, but a kept-alive connection may send one more request, until it has been idle
+                              for KEEPALIVE_IDLE s
                       pinned  serve on without a word for DRAIN_WAIT s, then drain new connections but cut each
                               kept-alive one, whatever is under way on it, exit 0
     ON_WINCH        the same for SIGWINCH, apache's graceful stop (ignore)
@@ -68,7 +70,7 @@ WEB = {
 APACHE = {
     **WEB,
     "ON_TERM": "exit",
-    "ON_WINCH": "drain",
+    "ON_WINCH": "linger",
     "DRAIN_WAIT": "0",
     "EXIT_CODE": "0",
     "LISTEN_AFTER": "0.3",
@@ -77,7 +79,7 @@ APACHE = {
     "PORT": "80",
     "BODY": "",
 }
-ENDINGS = ("exit", "ignore", "wait", "drain", "pinned")
+ENDINGS = ("exit", "ignore", "wait", "drain", "linger", "pinned")
 MAX_HEAD = 65536
 POLITE_CLOSE_S = 1.0
 """How long a closed side waits for the peer's own FIN, so that its last request is not answered by RST."""
@@ -304,7 +306,7 @@ class Server:
         """Write one answer, and close after it when either side wants that."""
         method, path, close, _ = request
         status, text = self.result(path, now)
-        close = close or self.ending == "drain"
+        close = close or self.ending in ("drain", "linger")
         body = text.encode() + b"\n"
         head = (
             f"HTTP/1.1 {status}\r\n{self.server}Content-Type: {self.kind}\r\nContent-Length: {len(body)}\r\n"
@@ -383,7 +385,7 @@ class Server:
         for client in list(self.clients):
             if self.ending == "pinned" and client.answered:
                 self.drop(client)
-            elif not client.busy and not client.closing:
+            elif not client.busy and not client.closing and self.ending != "linger":
                 self.close_politely(client)
         if not self.clients:
             sys.exit(0)

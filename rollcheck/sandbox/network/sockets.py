@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import random
 import socket
 import struct
 import sys
 
 BACKLOG = 1024
+OWN_PORTS = range(10_000, 20_000)
 _SOCK_DIAG, _BY_FAMILY, _REQUEST, _ERROR = 4, 20, 1, 2
 _LISTEN = 10
 _ANY_COOKIE = 0xFFFFFFFF
@@ -100,10 +102,19 @@ def may_listen(host: str, port: int) -> bool:
 
 
 def free_port(host: str) -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port on which nobody listens, below those that the system gives to outgoing connections: it may be closed for
+    a while without another program's connection taking it.
+
+    Raises:
+        OSError: there is none.
+    """
+    for port in random.sample(OWN_PORTS, len(OWN_PORTS)):
+        try:
+            listen(host, port).close()
+        except OSError:
+            continue
+        return port
+    raise OSError(errno.EADDRINUSE, f"no port of {host} is free")
 
 
 def why_not(error: OSError, host: str, port: int) -> str:
