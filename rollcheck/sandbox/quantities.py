@@ -15,7 +15,8 @@ _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "
 _BINARY = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 _DECIMAL_NAMES = {power: name for name, power in _DECIMAL.items()}
 _BINARY_NAMES = {power: name for name, power in _BINARY.items()}
-NANO = Fraction(1, 10**9)
+MILLI, NANO = Fraction(1, 1000), Fraction(1, 10**9)
+DIGITS_AT_MOST = 18
 
 
 class NotAQuantity(ValueError):
@@ -32,13 +33,32 @@ def parse(text: str | float) -> Fraction:
 
 
 def canonical(text: str | float) -> str:
-    """The same amount as the API server writes it: `1000m` → `1`, `1024Ki` → `1Mi`, `0.5` → `500m`."""
+    """The amount as the API server writes it in lists of resources: `1000m` → `1`, `1024Ki` → `1Mi`, `0.5` → `500m`.
+
+    Rounded up to a thousandth. What is nearly canonical is left as it was written: `+1`, `1E3`.
+    """
     return _canonical(str(text))
+
+
+def _kept(text: str, amount: Fraction, suffix: str) -> bool:
+    """Whether the parser takes the text for canonical (ParseQuantity's fast path, which looks no closer)."""
+    whole, _, part = text.removesuffix(suffix).lstrip("+-").partition(".")
+    digits = whole.lstrip("0") + part
+    if suffix in _BINARY:
+        return not part and int(whole or 0) & 7 != 0
+    power = _DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:])
+    scale = power - len(part)
+    if len(digits) > DIGITS_AT_MOST or scale < -3 or scale % 3:
+        return False
+    return digits != "" and not digits.endswith("000") and not digits.startswith("0")
 
 
 @lru_cache(maxsize=4096)
 def _canonical(text: str) -> str:
     amount, suffix = _read(text)
+    if _kept(text, amount, suffix):
+        return text
+    amount = ceil(amount / MILLI) * MILLI if amount > 0 else amount
     if suffix in _BINARY and abs(amount) >= 1024 and amount.denominator == 1:
         return _scaled(amount.numerator, 1024, _BINARY_NAMES)
     nano = int(amount / NANO)

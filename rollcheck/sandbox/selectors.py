@@ -5,6 +5,7 @@ Grammar and messages: k8s.io/apimachinery `pkg/labels/selector.go` and `pkg/fiel
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,14 +13,11 @@ from functools import lru_cache
 from typing import Any
 
 from rollcheck.sandbox import status
+from rollcheck.sandbox.names import label_value_faults, qualified_faults
 from rollcheck.sandbox.resources import EVENTS, JOBS, NAMESPACES, NODES, PODS, REPLICA_SETS, SECRETS, Resource
 from rollcheck.sandbox.store import Change
 from rollcheck.sandbox.trees import Json, at
 
-NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?"
-PREFIX = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*"
-_KEY = re.compile(rf"(?:(?P<prefix>{PREFIX})/)?(?P<name>{NAME})\Z")
-_VALUE = re.compile(rf"(?:{NAME})?\Z")
 _TOKEN = re.compile(r"\s*(?:(?P<sign>==|!=|[=!,()<>])|(?P<word>[^\s=!,()<>]+)|(?P<end>\Z))")
 
 
@@ -113,28 +111,49 @@ def text_of(selector: Json | None) -> str:
     return ",".join(sorted(parts))
 
 
+_SIGNS = frozenset(("", ",", "(", ")", "=", "==", "!=", "<", ">", "!"))
+_OPERATIONS = {
+    "=": "in",
+    "==": "in",
+    "!=": "notin",
+    "in": "in",
+    "notin": "notin",
+    ">": "gt",
+    "<": "lt",
+}
+
+
+def _fail(what: str) -> status.ApiFailure:
+    return status.bad_request(what)
+
+
+def _fail_inside(what: str) -> status.ApiFailure:
+    return status.bad_request(f"unable to parse requirement: {what}")
+
+
 class _Parser:
-    """Reads `a=b,c in (d,e),!f`, one token ahead."""
+    """Reads `a=b,c in (d,e),!f`, one token ahead, and fails at the same places as the real one."""
 
     def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens: list[str] = []
+        tokens: list[str] = []
         place = 0
         while place < len(text) and (found := _TOKEN.match(text, place)) is not None:
             place = found.end()
-            self._tokens.append(found["sign"] or found["word"] or "")
-        self._tokens = [token for token in self._tokens if token]
+            tokens.append(found["sign"] or found["word"] or "")
+        self._tokens = [token for token in tokens if token]
         self._at = 0
 
     def parse(self) -> Selector:
         found: list[Requirement] = []
-        while self._peek():
+        while (word := self._peek()) != "":
+            if word in _SIGNS and word != "!":
+                raise _fail(f"found '{word}', expected: !, identifier, or 'end of string'")
             found.append(self._requirement())
             sign = self._next()
-            if sign == "," and not self._peek():
-                raise self._fail("found '', expected: identifier after ','")
             if sign not in (",", ""):
-                raise self._fail(f"found '{sign}', expected: ',' or 'end of string'")
+                raise _fail(f"found '{sign}', expected: ',' or 'end of string'")
+            if sign == "," and self._peek() in _SIGNS and self._peek() != "!":
+                raise _fail(f"found '{self._peek()}', expected: identifier after ','")
         return Selector(tuple(sorted(found, key=lambda one: one.key)))
 
     def _peek(self) -> str:
@@ -145,58 +164,66 @@ class _Parser:
         self._at += 1
         return token
 
-    def _fail(self, what: str) -> status.ApiFailure:
-        return status.bad_request(f"unable to parse requirement: {what}")
-
     def _requirement(self) -> Requirement:
-        if self._peek() == "!":
-            self._next()
-            return Requirement(self._key(), "!")
-        key = self._key()
+        key = self._next()
+        negated = key == "!"
+        if negated:
+            key = self._next()
+        if key in _SIGNS:
+            raise _fail_inside(f"found '{key}', expected: identifier")
+        wrong = "; ".join(qualified_faults(key))
+        if wrong:
+            raise _fail_inside(f"<nil>: Invalid value: {json.dumps(key)}: {wrong}")
         sign = self._peek()
         if sign in (",", ""):
-            return Requirement(key, "exists")
+            return Requirement(key, "!" if negated else "exists")
         self._next()
-        if sign in ("=", "==", "!="):
-            return Requirement(key, "notin" if sign == "!=" else "in", frozenset((self._value(),)))
-        if sign in ("in", "notin"):
-            return Requirement(key, sign, self._values())
-        if sign in ("<", ">"):
-            return Requirement(key, "gt" if sign == ">" else "lt", frozenset((self._value(),)))
-        raise self._fail(f"found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
-
-    def _key(self) -> str:
-        token = self._next()
-        if token in ("", ",", "(", ")", "=", "==", "!=", "<", ">", "!"):
-            raise self._fail(f"found '{token}', expected: !, identifier, or 'end of string'")
-        if not _KEY.match(token):
-            raise self._fail(
-                f"<nil>: Invalid value: \"{token}\": name part must consist of alphanumeric characters, '-', '_' or "
-                "'.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or "
-                "'123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
-            )
-        return token
+        if sign not in _OPERATIONS:
+            raise _fail_inside(f"found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
+        values = self._values() if sign in ("in", "notin") else (self._value(),)
+        return _checked(key, _OPERATIONS[sign], values)
 
     def _value(self) -> str:
         if self._peek() in ("", ","):
             return ""
         value = self._next()
-        if not _VALUE.match(value):
-            raise self._fail(f"found '{value}', expected: identifier")
+        if value in _SIGNS:
+            raise _fail_inside(f"found '{value}', expected: identifier")
         return value
 
-    def _values(self) -> frozenset[str]:
-        if (token := self._next()) != "(":
-            raise self._fail(f"found '{token}' expected: '('")
+    def _values(self) -> tuple[str, ...]:
+        if (sign := self._next()) != "(":
+            raise _fail_inside(f"found '{sign}' expected: '('")
         values: list[str] = []
         while (word := self._next()) != ")":
-            if not word:
-                raise self._fail("found '', expected: ',', or ')'")
-            if word != ",":
+            if word == ",":
+                if not values:
+                    values.append("")
+                if self._peek() in (",", ")"):
+                    values.append("")
+                elif self._peek() in _SIGNS:
+                    raise _fail_inside(f"found '{self._peek()}', expected: ',', or identifier")
+            elif word in _SIGNS:
+                raise _fail_inside(f"found '{word}', expected: ',', ')' or identifier")
+            else:
                 values.append(word)
-            elif self._peek() in (",", ")"):
-                values.append("")
-        return frozenset(values or ("",))
+                if self._peek() not in (",", ")"):
+                    raise _fail_inside(f"found '{self._peek()}', expected: ',' or ')'")
+        return tuple(values or ("",))
+
+
+def _checked(key: str, operator: str, values: tuple[str, ...]) -> Requirement:
+    """A requirement whose values can be labels' values, or numbers to compare with."""
+    for index, value in enumerate(sorted(set(values))):
+        if operator in ("gt", "lt"):
+            if not re.fullmatch(r"[+-]?\d+", value):
+                why = "for 'Gt', 'Lt' operators, the value must be an integer"
+                raise _fail_inside(f"values[{index}]: Invalid value: {json.dumps(value)}: {why}")
+            continue
+        wrong = "; ".join(label_value_faults(value))
+        if wrong:
+            raise _fail_inside(f"values[{index}][{key}]: Invalid value: {json.dumps(value)}: {wrong}")
+    return Requirement(key, operator, frozenset(values))
 
 
 @lru_cache(maxsize=1024)
@@ -255,16 +282,15 @@ def fields(resource: Resource, text: str) -> Matcher | None:
     """Read a field selector; None when it chooses everything. Raises ApiFailure 400 for an unsupported field."""
     terms: list[tuple[str, tuple[str, ...], str, bool]] = []
     for part in filter(None, (one.strip() for one in text.split(","))):
-        found = re.fullmatch(r"([^=!]+?)\s*(!=|==|=)\s*(.*)", part)
+        found = re.fullmatch(r"([^=!]*?)\s*(!=|==|=)\s*(.*)", part)
         if found is None:
             raise status.bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
         name, sign, value = found.groups()
+        if "=" in value:
+            raise status.bad_request("invalid field selector: unescaped character in value: 61")
         path = FIELDS.get(resource, {}).get(name) or _EVERYWHERE.get(name)
         if path is None:
-            raise status.bad_request(
-                f'Unable to find "{resource.group}/{resource.version}, Resource={resource.plural}" that match label '
-                f'selector "", field selector "{text}": field label not supported: {name}'
-            )
+            raise status.bad_request(f"field label not supported: {name}")
         terms.append((name, path, value, sign == "!="))
     if not terms:
         return None

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from rollcheck.sandbox.names import expected, port_name_faults
 from rollcheck.sandbox.status import Cause
 
 Causes = Iterator[Cause]
@@ -18,11 +19,9 @@ IMMUTABLE = "field is immutable"
 NOT_NEGATIVE = "must be greater than or equal to 0"
 PORT_RANGE = "must be between 1 and 65535, inclusive"
 PERCENT = re.compile(r"[0-9]+%")
-LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
-LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+PERCENT_WORDS = expected(
+    "a valid percent string must be a numeric string followed by an ending '%'", PERCENT, "1%", "93%"
+)
 
 
 def shown(value: Any) -> str:
@@ -78,121 +77,6 @@ def port_number(path: str, value: Any) -> Causes:
     """A port that can be connected to."""
     if not isinstance(value, int) or not 1 <= value <= 65535:
         yield invalid(path, value, PORT_RANGE)
-
-
-def _expected(what: str, pattern: re.Pattern[str], *examples: str) -> str:
-    shown_examples = ",  or ".join(f"'{example}'" for example in examples)
-    return f"{what} (e.g. {shown_examples}, regex used for validation is '{pattern.pattern}')"
-
-
-LABEL_WORDS = _expected(
-    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
-    "an alphanumeric character",
-    LABEL,
-    "my-name",
-    "123-abc",
-)
-LABEL_1035_WORDS = _expected(
-    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
-    "and end with an alphanumeric character",
-    LABEL_1035,
-    "my-name",
-    "abc-123",
-)
-SUBDOMAIN_WORDS = _expected(
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
-    "end with an alphanumeric character",
-    SUBDOMAIN,
-    "example.com",
-)
-QUALIFIED_WORDS = _expected(
-    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-    QUALIFIED,
-    "MyName",
-    "my.name",
-    "123-abc",
-)
-LABEL_VALUE_WORDS = _expected(
-    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
-    "end with an alphanumeric character",
-    LABEL_VALUE,
-    "MyValue",
-    "my_value",
-    "12345",
-)
-PERCENT_WORDS = _expected(
-    "a valid percent string must be a numeric string followed by an ending '%'", PERCENT, "1%", "93%"
-)
-
-
-def _named(text: str, pattern: re.Pattern[str], most: int, words: str) -> Iterator[str]:
-    if len(text) > most:
-        yield f"must be no more than {most} characters"
-    if not pattern.fullmatch(text):
-        yield words
-
-
-def label_faults(text: str) -> Iterator[str]:
-    """What is wrong with a DNS label, such as a container's name."""
-    return _named(text, LABEL, 63, LABEL_WORDS)
-
-
-def label_1035_faults(text: str) -> Iterator[str]:
-    """What is wrong with a DNS label that may not begin with a digit, such as a Service's name."""
-    return _named(text, LABEL_1035, 63, LABEL_1035_WORDS)
-
-
-def subdomain_faults(text: str) -> Iterator[str]:
-    """What is wrong with a DNS name, such as a pod's."""
-    return _named(text, SUBDOMAIN, 253, SUBDOMAIN_WORDS)
-
-
-def qualified_faults(text: str) -> Iterator[str]:
-    """What is wrong with a key: `name` or `prefix/name`."""
-    prefix, slash, name = text.rpartition("/")
-    if slash and "/" in prefix:
-        yield (
-            "a qualified name "
-            + QUALIFIED_WORDS.replace(
-                " (e.g.", " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')", 1
-            ).partition("MyName')")[0]
-            + "MyName')"
-        )
-        return
-    if slash:
-        if not prefix:
-            yield "prefix part must be non-empty"
-        else:
-            for fault in subdomain_faults(prefix):
-                yield f"prefix part {fault}"
-    if not name:
-        yield "name part must be non-empty"
-    elif len(name) > 63:
-        yield "name part must be no more than 63 characters"
-    if not QUALIFIED.fullmatch(name):
-        yield f"name part {QUALIFIED_WORDS}"
-
-
-def label_value_faults(text: str) -> Iterator[str]:
-    """What is wrong with a label's value."""
-    if len(text) > 63:
-        yield "must be no more than 63 characters"
-    if not LABEL_VALUE.fullmatch(text):
-        yield LABEL_VALUE_WORDS
-
-
-def port_name_faults(text: str) -> Iterator[str]:
-    """What is wrong with the name of a port."""
-    if len(text) > 15:
-        yield "must be no more than 15 characters"
-    if not re.fullmatch(r"[-a-z0-9]+", text):
-        yield "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
-    if not re.search(r"[a-z]", text):
-        yield "must contain at least one letter (a-z)"
-    if "--" in text:
-        yield "must not contain consecutive hyphens"
-    if text and (text[0] == "-" or text[-1] == "-"):
-        yield "must not begin or end with a hyphen"
 
 
 def faults(path: str, value: Any, found: Iterable[str]) -> Causes:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from rollcheck.sandbox.names import label_faults, port_name_faults, qualified_faults, subdomain_faults
 from rollcheck.sandbox.quantities import NotAQuantity, parse
 from rollcheck.sandbox.trees import Json
 from rollcheck.sandbox.validation.causes import (
@@ -14,16 +15,12 @@ from rollcheck.sandbox.validation.causes import (
     faults,
     forbidden,
     invalid,
-    label_faults,
     missing,
     not_negative,
     one_of,
-    port_name_faults,
     port_number,
     port_or_name,
-    qualified_faults,
     required,
-    subdomain_faults,
     unsupported,
 )
 

@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from rollcheck.sandbox.names import (
+    label_1035_faults,
+    label_faults,
+    label_value_faults,
+    qualified_faults,
+    subdomain_faults,
+)
 from rollcheck.sandbox.resources import (
     CONTROLLER_REVISIONS,
     NAMESPACES,
@@ -13,18 +20,7 @@ from rollcheck.sandbox.resources import (
     Resource,
 )
 from rollcheck.sandbox.trees import Json
-from rollcheck.sandbox.validation.causes import (
-    Causes,
-    faults,
-    forbidden,
-    invalid,
-    label_1035_faults,
-    label_faults,
-    label_value_faults,
-    qualified_faults,
-    required,
-    subdomain_faults,
-)
+from rollcheck.sandbox.validation.causes import Causes, faults, forbidden, invalid, required
 
 ANNOTATIONS_AT_MOST = 256 * 1024
 STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")

@@ -6,6 +6,7 @@ import re
 from ipaddress import ip_address
 from typing import Any
 
+from rollcheck.sandbox.names import label_1035_faults, label_faults, port_name_faults, subdomain_faults
 from rollcheck.sandbox.trees import Json
 from rollcheck.sandbox.validation.causes import (
     IMMUTABLE,
@@ -14,14 +15,10 @@ from rollcheck.sandbox.validation.causes import (
     faults,
     forbidden,
     invalid,
-    label_1035_faults,
-    label_faults,
     one_of,
-    port_name_faults,
     port_number,
     port_or_name,
     required,
-    subdomain_faults,
     unsupported,
 )
 from rollcheck.sandbox.validation.metadata import check_labels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rollcheck.sandbox.names import label_faults
 from rollcheck.sandbox.trees import Json
 from rollcheck.sandbox.validation.causes import (
     Causes,
@@ -11,7 +12,6 @@ from rollcheck.sandbox.validation.causes import (
     faults,
     forbidden,
     invalid,
-    label_faults,
     one_of,
     required,
     unsupported,

@@ -11,15 +11,18 @@ import json
 import ssl
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import api_cases
 import api_sessions
+import api_texts
 
 Json = dict[str, Any]
 ANSWERS = Path(__file__).with_name("api_answers.json")
+TEXTS = Path(__file__).with_name("api_texts.json")
 SEEN = Path(__file__).with_name("api_seen.json")
 GROUPS = {
     "deployments": "apps/v1",
@@ -132,9 +135,38 @@ class Asker:
             self.ask("PUT", path + "/finalize", gone)
 
 
+def read_texts(asker: Asker) -> Json:
+    """What selectors choose or why they do not, and how amounts are written."""
+    pods = asker.path("pods")
+    for name, labels in api_texts.LABELS.items():
+        asker.ask("POST", pods, api_cases.edited(api_cases.POD, {"metadata": {"name": name, "labels": labels}}))
+
+    def chosen(parameter: str, text: str) -> Json | list[str]:
+        answer = asker.ask("GET", f"{pods}?{urllib.parse.urlencode({parameter: text})}")
+        return answer if answer["kind"] == "Status" else [one["metadata"]["name"] for one in answer["items"]]
+
+    labels = {text: chosen("labelSelector", text) for text in api_texts.SELECTORS}
+    fields = {text: chosen("fieldSelector", text) for text in api_texts.FIELDS}
+    for name in api_texts.LABELS:
+        asker.away(asker.path("pods", name))
+    amounts = {}
+    for text in api_texts.AMOUNTS:
+        pod = api_cases.edited(
+            api_cases.POD,
+            {"spec.containers.0.resources": {"limits": {"example.com/x": "1", "ephemeral-storage": text}}},
+        )
+        answer = asker.ask("POST", f"{pods}?dryRun=All", pod)
+        if answer["kind"] == "Status":
+            amounts[text] = answer["message"]
+        else:
+            amounts[text] = answer["spec"]["containers"][0]["resources"]["limits"]["ephemeral-storage"]
+    return {"labels": labels, "fields": fields, "amounts": amounts}
+
+
 def main() -> None:
     """Record all."""
     asker = Asker(sys.argv[1], sys.argv[2])
+    TEXTS.write_text(json.dumps(read_texts(asker), indent=1) + "\n")
     answers = {
         group: {name: asker.case(steps) for name, steps in getattr(api_cases, group).items()}
         for group in ("DEFAULTS", "REFUSED", "CHANGED")
