@@ -217,7 +217,6 @@ def _merged_list(type_: Type, old: list[Any], new: list[Any]) -> list[Any]:
 
     assert type_.item is not None
     before = {name(one): one for one in old}
-    wanted = [name(one) for one in new]
     theirs = [one if type_.is_set else merged(type_.item, before.get(name(one), MISSING), one) for one in new]
     return _in_order(old, theirs, name)
 
