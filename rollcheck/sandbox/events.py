@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from rollcheck.sandbox.clock import seconds_text
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import EVENTS
 from rollcheck.sandbox.status import ApiFailure
@@ -58,10 +57,20 @@ class _Bucket:
 
 @dataclass(slots=True)
 class _Similar:
-    """Different messages of one kind, for aggregation."""
+    """Different messages of one reason, for aggregation."""
 
     last: float
     messages: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Said:
+    """What was said before, for counting."""
+
+    namespace: str
+    name: str
+    first: str
+    count: int = 0
 
 
 class EventRecorder:
@@ -71,7 +80,7 @@ class EventRecorder:
         self._registry = registry
         self._component = component
         self._host = host
-        self._written: OrderedDict[Key, tuple[str, str]] = OrderedDict()
+        self._said: OrderedDict[Key, _Said] = OrderedDict()
         self._buckets: OrderedDict[Key, _Bucket] = OrderedDict()
         self._similar: OrderedDict[Key, _Similar] = OrderedDict()
 
@@ -82,23 +91,30 @@ class EventRecorder:
         much, or when its namespace is going away: an event is best effort.
         """
         ref = reference(obj, field_path)
-        who = (self._component, self._host, *(ref.get(key, "") for key in ("kind", "namespace", "name", "uid")))
-        about = (*who, ref.get("apiVersion", ""), ref.get("fieldPath", ""), type, reason)
-        message, same = self._aggregated(about, message[:MESSAGE_AT_MOST])
+        who = (*(ref.get(key, "") for key in ("kind", "namespace", "name", "uid", "apiVersion")),)
+        message, same = self._aggregated((*who, type, reason), ref.get("fieldPath", ""), message[:MESSAGE_AT_MOST])
+        stamp = self._registry.clock.stamp()
+        said = _touch(self._said, same, lambda: _Said(ref.get("namespace", "default"), self._new_name(ref), stamp))
+        said.count += 1  # also what the filter then drops is counted, as in client-go
         if not self._allowed(who):
             return
         try:
-            if not self._counted(same, message):
-                self._create(same, ref, type, reason, message)
+            if said.count == 1 or not self._counted(said, message):
+                self._create(said, ref, type, reason, message)
         except ApiFailure:
             return
+
+    def _new_name(self, ref: Json) -> str:
+        now = self._registry.clock.now()
+        # Nanoseconds in hexadecimal; the last three digits of the number make up for a clock of microseconds.
+        return f"{ref['name']}.{int(now.timestamp() * 1e6) * 1000 + self._registry.version() % 1000:x}"
 
     def _allowed(self, who: Key) -> bool:
         now = self._registry.clock.monotonic()
         bucket = _touch(self._buckets, who, lambda: _Bucket(BURST, now))
         return bucket.take(now)
 
-    def _aggregated(self, about: Key, message: str) -> tuple[str, Key]:
+    def _aggregated(self, about: Key, field_path: str, message: str) -> tuple[str, Key]:
         """The message and the key to count it by: more than 10 similar ones in 10 minutes become one."""
         now = self._registry.clock.monotonic()
         similar = _touch(self._similar, about, lambda: _Similar(now))
@@ -107,50 +123,42 @@ class EventRecorder:
         similar.messages.add(message)
         similar.last = now
         if len(similar.messages) < SIMILAR_AT_MOST:
-            return message, (*about, message)
+            return message, (*about, field_path, message)
         similar.messages.pop()
         return f"(combined from similar events): {message}", about
 
-    def _counted(self, same: Key, message: str) -> bool:
-        """Raise the count of an event written before; False when there is none."""
-        place = self._written.get(same)
-        if place is None or self._registry.peek(EVENTS, *place) is None:
+    def _counted(self, said: _Said, message: str) -> bool:
+        """Raise the count of an event written before; False when there is none any more."""
+        if self._registry.peek(EVENTS, said.namespace, said.name) is None:
             return False
 
         def again(event: Json) -> None:
-            event["count"] += 1
+            event["count"] = said.count
             event["lastTimestamp"] = self._registry.clock.stamp()
             event["message"] = message
 
-        self._registry.modify(EVENTS, *place, again)
+        self._registry.modify(EVENTS, said.namespace, said.name, again)
         return True
 
-    def _create(self, same: Key, ref: Json, type: str, reason: str, message: str) -> None:  # noqa: A002
-        now = self._registry.clock.now()
-        stamp = seconds_text(now)
-        namespace = ref.get("namespace", "default")
-        name = f"{ref['name']}.{int(now.timestamp() * 1e6) * 1000 + self._registry.version() % 1000:x}"
+    def _create(self, said: _Said, ref: Json, type: str, reason: str, message: str) -> None:  # noqa: A002
         source = {"component": self._component}
         if self._host:
             source["host"] = self._host
         event = {
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": said.name, "namespace": said.namespace},
             "involvedObject": ref,
             "reason": reason,
             "message": message,
             "source": source,
-            "firstTimestamp": stamp,
-            "lastTimestamp": stamp,
-            "count": 1,
+            "firstTimestamp": said.first,
+            "lastTimestamp": self._registry.clock.stamp(),
+            "count": said.count,
             "type": type,
             "eventTime": None,
             "reportingComponent": self._component,
             "reportingInstance": self._host,
         }
-        self._registry.create(EVENTS, namespace, event)
-        self._written[same] = (namespace, name)
-        if len(self._written) > CACHE:
-            self._written.popitem(last=False)
+        self._registry.create(EVENTS, said.namespace, event)
 
 
 def _touch(cache: OrderedDict[Key, T], key: Key, make: Callable[[], T]) -> T:
