@@ -10,7 +10,7 @@ from typing import Protocol
 
 import trio
 
-from rollcheck.sandbox import selectors, status
+from rollcheck.sandbox import status
 from rollcheck.sandbox.apiserver import changes, decoding, documents, options
 from rollcheck.sandbox.apiserver.documents import Documents, dump
 from rollcheck.sandbox.apiserver.routing import Target
@@ -20,7 +20,7 @@ from rollcheck.sandbox.clock import parse_time
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import PODS
 from rollcheck.sandbox.status import ApiFailure, Cause
-from rollcheck.sandbox.trees import Json, at, clone
+from rollcheck.sandbox.trees import Json, at
 
 SCALE = ("autoscaling/v1", "Scale")
 
@@ -54,13 +54,12 @@ class Subresources:
 
     def scale(self, request: Request, target: Target) -> Answer:
         """How many replicas there are and should be; to read, replace or patch."""
-        resource = target.resource
-        live = self.registry.get(resource, target.namespace, target.name)
-        scale = scale_of(live)
-        said: list[str] = []
+        resource, namespace = target.resource, target.namespace or ""
+        scale = self.registry.get_scale(resource, namespace, target.name)
         want = documents.wanted(request.headers.get("accept", ""), request.query)
         if request.method == "GET":
             return Answer(body=self.papers.loose(scale, want))
+        said: list[str] = []
         kind = "UpdateOptions" if request.method == "PUT" else "PatchOptions"
         dry, validation = options.dry_run(request, kind), options.validation(request, kind)
         if request.method == "PUT":
@@ -71,15 +70,9 @@ class Subresources:
             media = changes.MERGE if media == changes.APPLY else media
             new, said = changes.apply_patch(scale, request.body, media, validation, *SCALE)
         changes.check_identity(target, new)
-        replicas = at(new, "spec", "replicas") or 0
-        if replicas < 0:
-            raise _negative_replicas(target.name, replicas)
-        wanted = clone(live)
-        wanted["spec"]["replicas"] = replicas
-        wanted["metadata"]["resourceVersion"] = new["metadata"].get("resourceVersion", "")
         manager = options.manager(request, kind)
-        made = self.registry.update(resource, wanted, manager=manager, dry_run=dry)
-        return Answer(body=self.papers.loose(scale_of(made), want), headers=warnings(said))
+        made = self.registry.put_scale(resource, namespace, target.name, new, manager=manager, dry_run=dry)
+        return Answer(body=self.papers.loose(made, want), headers=warnings(said))
 
     def evict(self, request: Request, target: Target) -> Answer:
         """The deletion of a pod, if its budget allows it."""
@@ -181,25 +174,6 @@ def default_container(pod: Json) -> str:
     if before:
         message += f" or one of the init containers: [{' '.join(before)}]"
     raise status.bad_request(message)
-
-
-def scale_of(obj: Json) -> Json:
-    """The Scale of a Deployment, ReplicaSet or StatefulSet."""
-    metadata = obj["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    selector = selectors.text_of(at(obj, "spec", "selector"))
-    found: Json = {"kind": "Scale", "apiVersion": "autoscaling/v1"}
-    found["metadata"] = {key: metadata[key] for key in kept if key in metadata}
-    found["spec"] = {"replicas": replicas} if (replicas := at(obj, "spec", "replicas")) else {}
-    found["status"] = {"replicas": at(obj, "status", "replicas") or 0, "selector": selector}
-    return found
-
-
-def _negative_replicas(name: str, replicas: int) -> ApiFailure:
-    message = f"Invalid value: {replicas}: must be greater than or equal to 0"
-    causes = [Cause("FieldValueInvalid", message, "spec.replicas").body()]
-    details = {"name": name, "group": "autoscaling", "kind": "Scale", "causes": causes}
-    return ApiFailure(422, "Invalid", f'Scale.autoscaling "{name}" is invalid: spec.replicas: {message}', details)
 
 
 def _count(request: Request, target: Target, name: str, least: int) -> int | None:

@@ -14,6 +14,7 @@ import trio
 MAX_BODY = 3 * 1024 * 1024
 """As the real server's --max-request-bytes."""
 MAX_HEAD = 256 * 1024
+UPGRADES = "the sandbox has no exec, attach or port-forward: its pods are processes on this machine, at their own addresses"
 RECEIVE = 65536
 IDLE_S = 300.0
 """A connection without a request for so long is closed."""
@@ -85,7 +86,7 @@ class Reader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as e:
-            raise BadHttp(400, "this server upgrades no connection") from e
+            raise BadHttp(400, UPGRADES) from e
         except httptools.HttpParserError as e:
             cause = e.__context__
             raise cause if isinstance(cause, BadHttp) else BadHttp(400, f"not HTTP/1.1: {e}") from e
