@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from rollcheck.cli.progress import printable
 from rollcheck.errors import RollcheckError
 
+DONE, MISSED = 0, 1
+"""A load within its thresholds, and one that is not."""
 INTERRUPTED, NO_READER = 130, 141
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rollcheck.cli.ending import say
+from rollcheck.cli.ending import DONE, MISSED, say
 from rollcheck.cli.loadparse import Values, dashed, help_text, parse
 from rollcheck.errors import UsageError
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from rollcheck.cli.loadresults import Places
     from rollcheck.cli.renditions import Renditions
     from rollcheck.facts.attempts import Attempt
-
-DONE, MISSED = 0, 1
-HLOG = "latency.hlog"
-"""Its name in the folder of --out."""
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -124,6 +120,8 @@ def _places(values: Values, summary: LoadSummary) -> Places:
 def _hlogs(values: Values) -> tuple[Path, ...]:
     """Logs that are written as the load goes on."""
     folder = _path(values, "out")
+    from rollcheck.cli.loadplan import HLOG
+
     return tuple(Path(path) for path in values.all("hlog")[-1:]) + ((folder / HLOG,) if folder else ())
 
 

@@ -24,6 +24,8 @@ FORTIO_STATUSES = ((200, 299), (418, 418))
 FORTIO_DNS = {"cached-rr": "cached", "rr": "round-robin", "first": "reresolve", "rnd": "round-robin"}
 IP_TYPES = {"ip4": "ip4", "ip6": "ip6", "ip": "any", "any": "any"}
 LARGEST_PAYLOAD = 1 << 28
+HLOG = "latency.hlog"
+"""The name, in the folder of --out, of the only file there that is written while the load goes on."""
 KEEP = 100_000
 _LANE = re.compile(r"([a-z_-]+)=(\d+(?:\.\d*)?|\.\d+)(?::(\d+)(?::(.+))?)?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")

@@ -12,9 +12,9 @@ from typing import TextIO
 from rollcheck.analyze.load import summarise
 from rollcheck.analyze.loadmodel import LoadSummary
 from rollcheck.analyze.thresholds import Judgement, Threshold, judge, parse_threshold
-from rollcheck.cli.ending import INTERRUPTED, say
-from rollcheck.cli.load import DONE, HLOG, MISSED
+from rollcheck.cli.ending import DONE, INTERRUPTED, MISSED, say
 from rollcheck.cli.loadlive import columns_of
+from rollcheck.cli.loadplan import HLOG
 from rollcheck.cli.renditions import NOTHING_FURTHER, Renditions
 from rollcheck.errors import DiskFull, RollcheckError
 from rollcheck.facts.document import Document

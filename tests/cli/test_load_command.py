@@ -12,7 +12,8 @@ import pytest
 
 from rollcheck.analyze import loadaudit
 from rollcheck.analyze.load import summarise
-from rollcheck.cli.load import HLOG, command
+from rollcheck.cli.load import command
+from rollcheck.cli.loadplan import HLOG
 from rollcheck.cli.loadresults import HGRM, JSON, TEXT, retell
 from rollcheck.errors import DiskFull, UsageError
 from rollcheck.record import read_document
