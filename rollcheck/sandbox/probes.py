@@ -7,6 +7,8 @@ not spoken: such a probe fails and says so.
 
 from __future__ import annotations
 
+import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,15 +176,17 @@ async def connect(host: str, port: int, within: float) -> trio.SocketStream | An
 
 
 def first_reason(error: BaseException) -> str:
-    """What the system said, in lower case: trio names the address instead and keeps the cause below it."""
+    """What the system said, in lower case; trio's own words and its groups lead there."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
-            continue
-        if isinstance(cause, OSError) and cause.errno is not None and cause.__cause__ is None:
-            return (cause.strerror or str(cause)).lower()
-        cause = cause.__cause__
+        elif isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, socket.gaierror):
+            return os.strerror(cause.errno).lower()
+        elif cause.__cause__ is None:
+            return str(cause)
+        else:
+            cause = cause.__cause__
     return str(error)
 
 

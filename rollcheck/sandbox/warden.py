@@ -6,6 +6,7 @@ Asked: `spawn` {id, container, argv, app, env, cwd, log, capture}, `signal` {id,
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -110,6 +111,7 @@ class Warden:
         self.folder = folder
         self.python = python
         self.pid = 0
+        self.ended = False
         self._started: dict[str, trio.Event] = {}
         self._processes: dict[str, Process] = {}
         self._failures: dict[str, SpawnFailed] = {}
@@ -144,6 +146,7 @@ class Warden:
                 nursery.cancel_scope.cancel()
             raise WardenLost(f"the process that keeps the sandbox's containers ended: {self._last_words()}")
         finally:
+            self._end()
             with trio.CancelScope(shield=True), trio.move_on_after(END_S):
                 await stream.aclose()
                 await trio.to_thread.run_sync(child.wait, END_S, abandon_on_cancel=True)
@@ -154,6 +157,8 @@ class Warden:
         Raises:
             SpawnFailed: there is no such program, or it may not be executed.
         """
+        if self.ended:
+            raise SpawnFailed(errno.ECANCELED, "the sandbox ends")
         self._count += 1
         process = Process(id=f"{self.pid:x}-{self._count}", warden=self)
         container = command.inside or process.id
@@ -233,6 +238,14 @@ class Warden:
         else:
             process.pid = told["pid"]
         self._started.pop(process.id).set()
+
+    def _end(self) -> None:
+        """From here on nothing is started: who waits for a start is told so."""
+        self.ended = True
+        for id_, started in self._started.items():
+            self._failures[id_] = SpawnFailed(errno.ECANCELED, "the sandbox ends")
+            started.set()
+        self._started.clear()
 
     def _last_words(self) -> str:
         try:

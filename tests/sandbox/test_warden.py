@@ -335,3 +335,26 @@ def test_output_of_a_container_goes_to_its_log_to_the_last_line(tmp_path: Path) 
             assert texts == [b"line %d" % n for n in range(500)]
 
     trio.run(main)
+
+
+def test_a_start_that_is_under_way_when_the_sandbox_ends_does_not_hold_it_up(tmp_path: Path) -> None:
+    failures: list[SpawnFailed] = []
+
+    async def start(warden: Warden) -> None:
+        try:
+            while True:
+                await warden.spawn(shell("sleep 60", tmp_path))
+        except SpawnFailed as e:
+            failures.append(e)
+
+    async def main() -> None:
+        with trio.fail_after(15):
+            async with trio.open_nursery() as starting:
+                async with warden_in(tmp_path / "s") as warden:
+                    for _ in range(5):
+                        starting.start_soon(start, warden)
+                    await trio.sleep(0.05)
+
+    trio.run(main)
+
+    assert [str(e) for e in failures] == ["the sandbox ends"] * 5

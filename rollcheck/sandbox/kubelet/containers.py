@@ -359,8 +359,13 @@ class Container:
     # While it runs
 
     def place(self) -> Place:
-        """Where it is probed."""
-        return Place(ip=self.pod.ip, ports=self.pod.ports, container=self.record.spec, run=self.run)
+        """Where it is probed; `$(NAME)` in a probe's command stands for a value that the manifest itself has."""
+        static = {e["name"]: e.get("value", "") for e in self.record.spec.get("env") or ()}
+
+        async def run(command: Sequence[str]) -> tuple[int, str]:
+            return await self.run([expand(word, static) for word in command])
+
+        return Place(ip=self.pod.ip, ports=self.pod.ports, container=self.record.spec, run=run)
 
     async def run(self, command: Sequence[str]) -> tuple[int, str]:
         """Run a command in it: exit code and output.
@@ -371,13 +376,14 @@ class Container:
         process, image = self.process, self.image
         if process is None or image is None:
             raise SpawnFailed(0, "container not running")
-        argv = [self.paths.apply(expand(word, self.env)) for word in command]
+        argv = [self.paths.apply(word) for word in command]
         done = await self.host.warden.execute(self.command_of(argv, image, inside=process.id))
         return (137 if done.code is None else done.code), done.output
 
     async def run_hook(self, hook: Json) -> str:
         """Run a lifecycle hook; "" or why it failed. An HTTP answer of any status is a success."""
-        return await run_hook(hook, self.place(), self.name, self.pod_full_name)
+        place = Place(ip=self.pod.ip, ports=self.pod.ports, container=self.record.spec, run=self.run)
+        return await run_hook(hook, place, self.name, self.pod_full_name)
 
     @property
     def stop_signal(self) -> int:
