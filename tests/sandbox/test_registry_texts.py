@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollcheck.sandbox import quantities, selectors
@@ -55,6 +55,7 @@ def test_an_amount_is_written_as_in_reality(text):
 
 
 @given(st.integers(0, 10**12), st.sampled_from(("n", "u", "m", "", "k", "M", "G", "Ki", "Mi", "Gi")))
+@settings(deadline=None)
 def test_writing_an_amount_changes_it_by_less_than_a_thousandth(number, suffix):
     before = quantities.parse(f"{number}{suffix}")
     after = quantities.parse(quantities.canonical(f"{number}{suffix}"))
@@ -62,6 +63,7 @@ def test_writing_an_amount_changes_it_by_less_than_a_thousandth(number, suffix):
 
 
 @given(st.integers(0, 10**12), st.sampled_from(("m", "", "k", "M", "Ki", "Mi", "Gi")))
+@settings(deadline=None)
 def test_a_written_amount_is_written_the_same_again(number, suffix):
     once = quantities.canonical(f"{number}{suffix}")
     assert quantities.canonical(once) == once
@@ -82,12 +84,14 @@ LABELS = st.dictionaries(st.sampled_from("abc"), st.sampled_from("xyz"), max_siz
 
 
 @given(LABELS, LABELS)
+@settings(deadline=None)
 def test_a_services_selector_chooses_who_has_all_its_labels(wanted, labels):
     matches = selectors.of_labels(wanted).matches(labels)
     assert matches == (bool(wanted) and wanted.items() <= labels.items())
 
 
 @given(LABELS, LABELS)
+@settings(deadline=None)
 def test_a_selector_object_and_its_text_choose_the_same(wanted, labels):
     selector = {
         "matchLabels": wanted,

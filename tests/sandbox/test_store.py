@@ -281,6 +281,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
+@settings(deadline=None)
 def test_a_clone_is_equal_and_so_is_a_rebuilt_tree(tree):
     assert clone(tree) == tree
     assert plain(tree) == tree
