@@ -10,7 +10,7 @@ import pytest
 import trio
 from kubelets import World, condition, container, one_node, state
 
-from rollcheck.sandbox.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS
+from rollcheck.sandbox.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, SERVICES
 
 Json = dict[str, Any]
 
@@ -350,6 +350,19 @@ def test_where_addresses_are_shared_each_pod_tells_the_ports_it_has_instead(tmp_
             await stream.aclose()
 
     on_a_node(tmp_path, test, shared=True)
+
+
+def test_a_port_that_only_a_service_names_is_moved_too(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        ports = [{"port": 8000, "targetPort": 81}]
+        service = {"metadata": {"name": "s"}, "spec": {"selector": {"app": "x"}, "ports": ports}}
+        world.registry.create(SERVICES, "default", service)
+        world.create()
+        pod = await world.until_ready()
+
+        assert pod["metadata"]["annotations"]["sandbox.rollcheck/ports"] == '{"81": 10081}'
+
+    on_a_node(tmp_path, test, low_ports=False)
 
 
 def test_ports_that_need_root_are_moved_and_probed_where_they_went(tmp_path: Path) -> None:

@@ -359,13 +359,8 @@ class Container:
     # While it runs
 
     def place(self) -> Place:
-        """Where it is probed; `$(NAME)` in a probe's command stands for a value that the manifest itself has."""
-        static = {e["name"]: e.get("value", "") for e in self.record.spec.get("env") or ()}
-
-        async def run(command: Sequence[str]) -> tuple[int, str]:
-            return await self.run([expand(word, static) for word in command])
-
-        return Place(ip=self.pod.ip, ports=self.pod.ports, container=self.record.spec, run=run)
+        """Where it is probed."""
+        return Place(ip=self.pod.ip, ports=self.pod.ports, container=self.record.spec, run=self.run)
 
     async def run(self, command: Sequence[str]) -> tuple[int, str]:
         """Run a command in it: exit code and output.
@@ -382,8 +377,7 @@ class Container:
 
     async def run_hook(self, hook: Json) -> str:
         """Run a lifecycle hook; "" or why it failed. An HTTP answer of any status is a success."""
-        place = Place(ip=self.pod.ip, ports=self.pod.ports, container=self.record.spec, run=self.run)
-        return await run_hook(hook, place, self.name, self.pod_full_name)
+        return await run_hook(hook, self.place(), self.name, self.pod_full_name)
 
     @property
     def stop_signal(self) -> int:

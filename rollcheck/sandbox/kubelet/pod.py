@@ -26,7 +26,7 @@ from rollcheck.sandbox.kubelet.prober import KINDS, Prober
 from rollcheck.sandbox.kubelet.records import Record, Waiting
 from rollcheck.sandbox.kubelet.statuses import View, pod_status
 from rollcheck.sandbox.probes import resolve_port
-from rollcheck.sandbox.resources import PODS
+from rollcheck.sandbox.resources import PODS, SERVICES
 from rollcheck.sandbox.status import ApiFailure
 from rollcheck.sandbox.trees import Json, at
 from rollcheck.sandbox.volumes import VolumeFailure, Volumes
@@ -159,8 +159,8 @@ class PodWorker:
             self.annotate(json.dumps({str(port): real for port, real in self.ports.items()}))
 
     def wanted_ports(self) -> set[int]:
-        """Every port that the manifest names: those declared, and those that are probed."""
-        ports = set()
+        """Every port that it may be asked at: those declared, those probed, those that its Services lead to."""
+        ports = self.service_ports()
         for container in self.containers:
             spec = container.record.spec
             ports |= {int(port["containerPort"]) for port in spec.get("ports") or ()}
@@ -171,6 +171,18 @@ class PodWorker:
                     continue
             image = self.host.images.find_quietly(spec["image"])
             ports |= set(image.ports) if image is not None else set()
+        return ports
+
+    def service_ports(self) -> set[int]:
+        """The numbers among the target ports of the Services that select it."""
+        meta = self.object["metadata"]
+        labels = meta.get("labels") or {}
+        ports = set()
+        for service in self.host.registry.list(SERVICES, meta["namespace"]):
+            selector = service["spec"].get("selector")
+            if selector and selector.items() <= labels.items():
+                targets = [port.get("targetPort", port["port"]) for port in service["spec"].get("ports") or ()]
+                ports |= {target for target in targets if isinstance(target, int)}
         return ports
 
     def annotate(self, ports: str) -> None:

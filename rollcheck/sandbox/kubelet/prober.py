@@ -11,9 +11,11 @@ from typing import Protocol
 
 import trio
 
+from rollcheck.sandbox.environment import expand
 from rollcheck.sandbox.kubelet.containers import Container
 from rollcheck.sandbox.kubelet.records import Running
 from rollcheck.sandbox.probes import Schedule, Threshold, ask, due
+from rollcheck.sandbox.trees import Json
 
 KINDS = ("startup", "readiness", "liveness")
 
@@ -43,7 +45,7 @@ class Prober:
         self.pod = pod
         self.container = container
         self.kind = kind
-        self.probe = container.record.spec[f"{kind}Probe"]
+        self.probe = expanded(container.record.spec[f"{kind}Probe"], container.record.spec)
         self.schedule = Schedule.of(self.probe)
         self.threshold = Threshold(self.schedule)
         self.seen = ""
@@ -102,3 +104,11 @@ class Prober:
             record.started = True
             record.ready = "readinessProbe" not in record.spec
             self.pod.publish()
+
+
+def expanded(probe: Json, container: Json) -> Json:
+    """A probe whose command has `$(NAME)` replaced, by values that the manifest itself has."""
+    if "exec" not in probe:
+        return probe
+    static = {variable["name"]: variable.get("value", "") for variable in container.get("env") or ()}
+    return {**probe, "exec": {"command": [expand(word, static) for word in probe["exec"].get("command") or ()]}}
