@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ import trio.testing
 
 from rollcheck.sandbox.clock import Clock
 from rollcheck.sandbox.controllers.manager import Controllers
+from rollcheck.sandbox.controllers.workqueue import LOG
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import DEPLOYMENTS, EVENTS, NODES, PODS, REPLICA_SETS
 
@@ -155,17 +157,34 @@ class LittleCluster:
             self.registry.modify(PODS, *place, change, subresource="status")
 
 
+class Complaints(logging.Handler):
+    """What the controllers could not read: in a test that is a fault of theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
 @asynccontextmanager
 async def little_cluster(nodes: int = 3, *, shared: bool = False) -> AsyncIterator[LittleCluster]:
     registry = Registry(TrioClock())
     cluster = LittleCluster(registry)
     for number in range(1, nodes + 1):
         cluster.node(f"n{number}")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(cluster.run_kubelet)
-        await nursery.start(Controllers(registry, shared=shared).run)
-        yield cluster
-        nursery.cancel_scope.cancel()
+    complaints = Complaints()
+    LOG.addHandler(complaints)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cluster.run_kubelet)
+            await nursery.start(Controllers(registry, shared=shared).run)
+            yield cluster
+            nursery.cancel_scope.cancel()
+    finally:
+        LOG.removeHandler(complaints)
+    assert complaints.texts == []
 
 
 def on_cluster(story: Callable[[LittleCluster], Awaitable[None]], **options: Any) -> None:

@@ -15,7 +15,7 @@ import trio
 from rollcheck.sandbox import selectors
 from rollcheck.sandbox.controllers.fenceposts import slow_start
 from rollcheck.sandbox.controllers.objects import controller_of, is_controlled_by, is_deleting, key_of, labels_of
-from rollcheck.sandbox.controllers.workqueue import Key, WorkQueue, work_off
+from rollcheck.sandbox.controllers.workqueue import LOG, UNREADABLE, Key, WorkQueue, work_off
 from rollcheck.sandbox.events import EventRecorder
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import PODS, Resource
@@ -63,7 +63,7 @@ class Controller:
 
     async def run(self) -> None:
         """Work off the queue, for ever."""
-        await work_off(self.queue, self.reconcile, (ApiFailure, TryLater))
+        await work_off(self.queue, self.reconcile, (ApiFailure, TryLater), self.component)
 
     def now(self) -> datetime:
         """The sandbox's time."""
@@ -250,7 +250,10 @@ def _hand_out(change: Change, handlers: list[Handler], known: dict[str, Json]) -
     else:
         known[uid] = change.object
     for handler in handlers:
-        handler(change)
+        try:
+            handler(change)
+        except UNREADABLE as error:
+            LOG.error("a change of %s cannot be read: %r", "/".join(filter(None, key_of(change.object))), error)
 
 
 def _difference(known: Mapping[str, Json], listed: list[Json]) -> list[Change]:

@@ -50,6 +50,7 @@ class DaemonSetController(Controller):
         nodes = self.registry.list(NODES)
         current, history, _ = revisions.ensure(self.registry, owner, "DaemonSet")
         digest = revisions.hash_of(current)
+        seen = self._by_node(owner)
         await self._carry_out(owner, self._missing_and_surplus(owner, nodes, digest), digest)
         by_node = self._by_node(owner)
         if (owner["spec"].get("updateStrategy") or {}).get("type") != "OnDelete":
@@ -62,7 +63,8 @@ class DaemonSetController(Controller):
         }
         names = {name_of(revision) for revision in history if revisions.hash_of(revision) in live}
         revisions.truncate(self.registry, owner, history, names)
-        self._write_status(key, digest, nodes)
+        # As in Kubernetes the status tells of the pods there were before this look.
+        self._write_status(key, digest, nodes, seen)
 
     def _by_node(self, owner: Json) -> dict[str, list[Json]]:
         by_node: dict[str, list[Json]] = {}
@@ -131,13 +133,12 @@ class DaemonSetController(Controller):
             self.delete_pod(owner, pod)
             await trio.lowlevel.checkpoint()
 
-    def _write_status(self, key: Key, digest: str, nodes: list[Json]) -> None:
+    def _write_status(self, key: Key, digest: str, nodes: list[Json], by_node: dict[str, list[Json]]) -> None:
         owner = self.registry.peek(DAEMON_SETS, *key)
         if owner is None:
             return
-        by_node, now = self._by_node(owner), self.now()
-        before = status_of(owner)
-        kept = {field: before[field] for field in ("collisionCount", "conditions") if field in before}
+        now, before = self.now(), status_of(owner)
+        kept = {field: value for field, value in before.items() if field in ("collisionCount", "conditions")}
         counts = daemons.calculate(owner, by_node, nodes, digest, now)
         status: Json = {**counts, "observedGeneration": generation_of(owner), **kept}
         if status != before:

@@ -106,7 +106,7 @@ def refusal(pod: Json, place: Place, places: Mapping[str, Place], matches: Match
         return Refusal(("node(s) were unschedulable",), final=True)
     taint = untolerated(pod, spec.get("taints") or (), ("NoSchedule", "NoExecute"))
     if taint is not None:
-        shown = f"{{{taint['key']}: {taint.get('value') or ''}}}"
+        shown = f"{{{taint.get('key', '')}: {taint.get('value') or ''}}}"
         return Refusal((f"node(s) had untolerated taint {shown}",), final=True)
     if not fits_affinity(pod, node):
         return Refusal(("node(s) didn't match Pod's node affinity/selector",), final=True)

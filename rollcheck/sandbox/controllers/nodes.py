@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from rollcheck.sandbox.controllers import conditions
 from rollcheck.sandbox.controllers.base import Controller, Handler
 from rollcheck.sandbox.controllers.fitting import UNSCHEDULABLE_TAINT, toleration_of
-from rollcheck.sandbox.controllers.objects import is_deleting, parse_time, status_of
+from rollcheck.sandbox.controllers.objects import generation_of, is_deleting, parse_time, status_of
 from rollcheck.sandbox.controllers.pods import is_terminal, node_of
 from rollcheck.sandbox.controllers.workqueue import Key
 from rollcheck.sandbox.resources import LEASES, NODES, PODS, Resource
@@ -40,6 +40,10 @@ class NodeController(Controller):
 
     def _node_changed(self, change: Change) -> None:
         self.queue.add(("", name_of(change.object)))
+        if change.type == "ADDED":
+            name = name_of(change.object)
+            text = f"Node {name} event: Registered Node {name} in Controller"
+            self.events.emit(change.object, "Normal", "RegisteredNode", text)
 
     def _pod_changed(self, change: Change) -> None:
         pod = change.object
@@ -94,8 +98,8 @@ class NodeController(Controller):
     def _set_taints(self, node: Json) -> Json:
         spec = node.get("spec") or {}
         wanted = _wanted_taints(node)
-        before = [taint for taint in spec.get("taints") or () if taint["key"] in OURS]
-        kept = [taint for taint in spec.get("taints") or () if taint["key"] not in OURS]
+        before = [taint for taint in spec.get("taints") or () if taint.get("key") in OURS]
+        kept = [taint for taint in spec.get("taints") or () if taint.get("key") not in OURS]
         if {(t["key"], t["effect"]) for t in before} == {(t["key"], t["effect"]) for t in wanted}:
             return node
         stamp = self.registry.clock.stamp()
@@ -128,6 +132,8 @@ class NodeController(Controller):
         condition = conditions.new_condition(
             "DisruptionTarget", "True", "DeletionByTaintManager", text, self.registry.clock.stamp()
         )
+
+        condition["observedGeneration"] = generation_of(pod)
 
         def change(copy: Json) -> None:
             status = copy.setdefault("status", {})

@@ -10,7 +10,14 @@ from rollcheck.sandbox import selectors
 from rollcheck.sandbox.controllers import conditions, fitting
 from rollcheck.sandbox.controllers.base import Controller, Handler
 from rollcheck.sandbox.controllers.fitting import Needs
-from rollcheck.sandbox.controllers.objects import controller_of, is_deleting, key_of, labels_of, status_of
+from rollcheck.sandbox.controllers.objects import (
+    controller_of,
+    generation_of,
+    is_deleting,
+    key_of,
+    labels_of,
+    status_of,
+)
 from rollcheck.sandbox.controllers.pods import is_terminal, node_of
 from rollcheck.sandbox.controllers.workqueue import Key
 from rollcheck.sandbox.events import reference
@@ -99,6 +106,7 @@ class Scheduler(Controller):
             before = conditions.find(status.get("conditions"), "PodScheduled")
             condition = conditions.new_condition("PodScheduled", "False", "Unschedulable", why, stamp)
             condition["lastProbeTime"] = None
+            condition["observedGeneration"] = generation_of(copy)
             if before is not None and before.get("status") == "False":
                 condition["lastTransitionTime"] = before.get("lastTransitionTime")
             rest = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]

@@ -12,12 +12,17 @@ expectations that keep Kubernetes' controllers from creating a pod twice.
 from __future__ import annotations
 
 import heapq
+import logging
 import math
 from collections.abc import Awaitable, Callable
 
 import trio
 
 Key = tuple[str, str]
+
+LOG = logging.getLogger(__name__)
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
+"""What a look at an object raises whose fields are not what they should be. It must not end the other controllers."""
 
 BACKOFF_FIRST_S = 0.005
 BACKOFF_MOST_S = 1000.0
@@ -96,20 +101,24 @@ class WorkQueue:
 
 
 async def work_off(
-    queue: WorkQueue, reconcile: Callable[[Key], Awaitable[None]], failing: tuple[type[Exception], ...]
+    queue: WorkQueue, reconcile: Callable[[Key], Awaitable[None]], failing: tuple[type[Exception], ...], name: str
 ) -> None:
     """Look at one key after the other, for ever; others run in between.
 
     Args:
         queue: the keys.
         reconcile: makes one object as it should be.
-        failing: the errors after which a key is tried again; any other ends the loop.
+        failing: the errors after which a key is tried again without a word.
+        name: who it is, for the log: an object that cannot be read is told there, and tried again as well.
     """
     while True:
         key = await queue.next()
         try:
             await reconcile(key)
         except failing:
+            queue.retry(key)
+        except UNREADABLE as error:
+            LOG.error("%s: %s cannot be worked on: %r", name, "/".join(filter(None, key)), error)
             queue.retry(key)
         else:
             queue.forget(key)
