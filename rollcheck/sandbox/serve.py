@@ -9,20 +9,18 @@ from __future__ import annotations
 import os
 import random
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import trio
 
-from rollcheck.errors import UsageError
 from rollcheck.openfiles import allow_files
 from rollcheck.sandbox import state
 from rollcheck.sandbox.addresses import Addresses
 from rollcheck.sandbox.apiserver.kubeconfig import CONTEXT
 from rollcheck.sandbox.apiserver.server import VERSION, ApiServer
 from rollcheck.sandbox.controllers.manager import Controllers
+from rollcheck.sandbox.deploying import deploy
 from rollcheck.sandbox.images import Catalog
 from rollcheck.sandbox.kubelet import Kubelet
 from rollcheck.sandbox.kubelet.logs import PodLogs
@@ -30,13 +28,10 @@ from rollcheck.sandbox.network.gateway import run_gateway
 from rollcheck.sandbox.network.proxy import ServiceProxy
 from rollcheck.sandbox.network.sockets import may_listen
 from rollcheck.sandbox.registry import Registry
-from rollcheck.sandbox.resources import NAMESPACES, of_kind
 from rollcheck.sandbox.settings import Settings
-from rollcheck.sandbox.status import ApiFailure
 from rollcheck.sandbox.waiting import wait_available, workloads_of
 from rollcheck.sandbox.warden import Warden
 
-Json = dict[str, Any]
 FILES = 4096
 """What a sandbox may have open: two sockets for each connection of a load, watches, logs."""
 
@@ -112,7 +107,7 @@ async def _inside(
             )
             await nursery.start(kubelet.run)
         running = _state(registry, f"https://{server.address}", nodes)
-        left_out = create(registry, settings.objects, settings.namespace)
+        left_out = deploy(registry, settings.objects, settings.namespace)
         with state.held(settings.folder, running, server.kubeconfig()):
             unready = await wait_available(
                 registry, workloads_of(settings.objects, settings.namespace), proxy.settled, settings.wait_s
@@ -139,26 +134,3 @@ def _state(registry: Registry, server: str, nodes: dict[str, str]) -> state.Stat
     return state.State(
         pid=os.getpid(), server=server, context=CONTEXT, version=VERSION, nodes=nodes, started=registry.clock.stamp()
     )
-
-
-def create(registry: Registry, objects: Iterable[Json], namespace: str) -> list[str]:
-    """Create the objects in order; a sentence for each kind that the sandbox does not have.
-
-    Raises:
-        UsageError: the API server refuses one; in its own words.
-    """
-    if registry.peek(NAMESPACES, None, namespace) is None:
-        registry.create(NAMESPACES, None, {"metadata": {"name": namespace}})
-    unknown: dict[str, list[str]] = {}
-    for obj in objects:
-        resource = of_kind(obj["apiVersion"], obj["kind"])
-        name = str((obj.get("metadata") or {}).get("name", ""))
-        if resource is None:
-            unknown.setdefault(f"{obj['kind']} ({obj['apiVersion']})", []).append(name)
-            continue
-        try:
-            home = (obj.get("metadata") or {}).get("namespace") or namespace
-            registry.create(resource, home if resource.namespaced else None, obj, manager="rollcheck-sandbox")
-        except ApiFailure as e:
-            raise UsageError(f"{resource.singular}/{name}: {e.message}") from e
-    return [f"the sandbox has no {kind}: {', '.join(names)} was left out" for kind, names in unknown.items()]

@@ -115,8 +115,17 @@ def trouble(pod: Json) -> str:
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") and waiting["reason"] not in HARMLESS:
-            return _said(waiting)
+            return _said(waiting) + _ended(container)
     return ""
+
+
+def _ended(container: Json) -> str:
+    """How it ended the last time; empty when it never did."""
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    if not last:
+        return ""
+    why = f": {last['message']}" if last.get("message") else ""
+    return f" (it ended with {last.get('exitCode')}, {last.get('reason') or 'without a reason'}{why})"
 
 
 def _failure_of(workload: Workload, registry: Registry) -> str:
