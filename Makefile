@@ -1,4 +1,5 @@
 # make install       .venv with rollcheck in it
+# make demo          the product at work on a cluster of its own, in about a minute: a rollout that loses requests, and its fix
 # make lint          ruff, mypy --strict, the import contracts
 # make test          everything that needs no root, no cluster and no network
 # make cluster-test  the truth: on the cluster that KUBECONFIG names (see tests/cluster/README.md)
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install lint test cluster-test bench bench-peers requirements clean
+.PHONY: install demo lint test cluster-test bench bench-peers requirements clean
 
 install: $(STAMP)
 
@@ -21,6 +22,9 @@ $(STAMP): requirements-install.txt requirements-dev.txt pyproject.toml
 	VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $(STAMP)
+
+demo: install
+	$(BIN)/rollcheck demo
 
 lint: install
 	$(BIN)/ruff check .
