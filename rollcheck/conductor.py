@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import trio
@@ -68,7 +68,7 @@ class Reporter(Protocol):
     def tick(self, progress: Progress, doing: str) -> None:
         """The state of the load, a few times a second."""
 
-    def see(self, pods: Mapping[str, PodSeen], slices: Iterable[SliceSeen]) -> None:
+    def see(self, pods: Mapping[str, PodSeen], slices: Collection[SliceSeen]) -> None:
         """The pods, by uid, and the EndpointSlices that are there now; as often."""
 
     def output(self, line: CommandOutput) -> None:

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,7 @@ class LiveFeed:
     def __init__(self, subject: str, qps: float) -> None:
         self._pending = bytearray()
         self._known: dict[str, tuple[str, bool]] = {}
+        self._seen: list[PodSeen | SliceSeen] = []
         self.alive, self.drawing = True, False
         self._process = _start()
         pipe = self._process.stdin
@@ -95,17 +96,21 @@ class LiveFeed:
             }
         )
 
-    def see(self, pods: Mapping[str, PodSeen], slices: Iterable[SliceSeen]) -> None:
+    def see(self, pods: Mapping[str, PodSeen], slices: Collection[SliceSeen]) -> None:
         """The pods that are there now, by uid; only what changed since the last frame that was sent is told."""
+        seen = [*pods.values(), *slices]
+        if seen == self._seen:
+            return  # mostly so, and found out fast: the same facts are the same objects
         inside = {each.pod_uid for found in slices for each in found.endpoints if each.ready}
         now = {uid: (pod.resource_version, uid in inside) for uid, pod in pods.items()}
         changed = [uid for uid, mark in now.items() if self._known.get(uid) != mark]
         gone = [uid for uid in self._known if uid not in now]
         if not changed and not gone:
+            self._seen = seen
             return
         frame = {"kind": "pods", "changed": [pod_row(uid, pods[uid], uid in inside) for uid in changed], "gone": gone}
         if self._send(frame):
-            self._known = now
+            self._known, self._seen = now, seen
 
     def end(self) -> bool:
         """Let the other process leave the terminal; gives back whether it did so by itself, or never drew at all."""

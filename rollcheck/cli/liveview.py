@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleDimensions, ConsoleOptions
 from rich.live import Live
 from rich.segment import Segment
 from rich.style import Style
@@ -32,6 +32,8 @@ IDLE_S = 0.5
 STEP_BACK = 10
 """How much nicer than the run this process is."""
 READ_BYTES = 1 << 16
+HOLD, SHOW = "\x1b[?2026h", "\x1b[?2026l"
+"""Around a picture: a terminal that knows them shows it when it is whole, the others pass over them."""
 TONES = {
     "bold": Style(bold=True),
     "dim": Style(dim=True),
@@ -62,6 +64,7 @@ def show(state: LiveState, console: Console, source: int) -> None:
     while not (state.stages or state.ended or frames.ended):
         for frame in frames.wait(None):
             state.apply(frame)
+    fit(console)
     with Live(View(state), console=console, screen=True, auto_refresh=False) as live:
         drawn = 0.0
         while not state.ended:
@@ -73,7 +76,18 @@ def show(state: LiveState, console: Console, source: int) -> None:
             if pause > 0:
                 time.sleep(pause)
             drawn = time.monotonic()
+            fit(console)
+            console.file.write(HOLD)
             live.refresh()
+            console.file.write(SHOW)
+            console.file.flush()
+
+
+def fit(console: Console) -> None:
+    """Give the console the size that its terminal has now: an exported COLUMNS would be that of another time."""
+    with suppress(OSError, ValueError):
+        size = os.get_terminal_size(console.file.fileno())
+        console.size = ConsoleDimensions(max(1, size.columns), max(1, size.lines))
 
 
 class Frames:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from rollcheck.cli.livefeed import LiveFeed
     from rollcheck.facts.actions import CommandOutput
@@ -74,7 +74,7 @@ class Progressing:
             self._last_plain = time.monotonic()
             self.say(told(progress, doing))
 
-    def see(self, pods: Mapping[str, PodSeen], slices: Iterable[SliceSeen]) -> None:
+    def see(self, pods: Mapping[str, PodSeen], slices: Collection[SliceSeen]) -> None:
         """Which pods there are, and which of them are endpoints."""
         feed = self._shown()
         if feed is not None:

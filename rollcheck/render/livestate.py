@@ -201,7 +201,8 @@ def _update(pod: PodShown, raw: Mapping[str, Any], at: Instant) -> None:
     pod.in_endpoints = raw["in_endpoints"]
     pod.state, pod.reason = raw["state"], clean(raw["reason"])
     pod.exit_code = raw["exit_code"]
-    pod.grace_s = raw["grace_s"]
+    if raw["grace_s"]:
+        pod.grace_s = raw["grace_s"]  # the kubelet sets it to 0 when it is done
     if raw["deleting"] and pod.deleted_ns is None:
         pod.deleted_ns = at
 

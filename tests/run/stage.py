@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ class Said:
     def tick(self, _: Progress, __: str) -> None:
         pass
 
-    def see(self, _: Mapping[str, PodSeen], __: Iterable[SliceSeen]) -> None:
+    def see(self, _: Mapping[str, PodSeen], __: Collection[SliceSeen]) -> None:
         pass
 
     def output(self, line: CommandOutput) -> None:
