@@ -6,13 +6,19 @@ Source: `k8s.io/apimachinery/pkg/util/validation/validation.go`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache, wraps
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+
+
+def cached(find: Callable[[str], Iterator[str]]) -> Callable[[str], tuple[str, ...]]:
+    """Remember what was found: the same few labels and names come again with every pod."""
+    return lru_cache(maxsize=4096)(wraps(find)(lambda text: tuple(find(text))))
 
 
 def expected(what: str, pattern: re.Pattern[str], *examples: str) -> str:
@@ -65,6 +71,7 @@ def _named(text: str, pattern: re.Pattern[str], most: int, words: str) -> Iterat
         yield words
 
 
+@cached
 def label_faults(text: str) -> Iterator[str]:
     """What is wrong with a DNS label, such as a container's name."""
     return _named(text, LABEL, 63, LABEL_WORDS)
@@ -75,11 +82,13 @@ def label_1035_faults(text: str) -> Iterator[str]:
     return _named(text, LABEL_1035, 63, LABEL_1035_WORDS)
 
 
+@cached
 def subdomain_faults(text: str) -> Iterator[str]:
     """What is wrong with a DNS name, such as a pod's."""
     return _named(text, SUBDOMAIN, 253, SUBDOMAIN_WORDS)
 
 
+@cached
 def qualified_faults(text: str) -> Iterator[str]:
     """What is wrong with a key: `name` or `prefix/name`."""
     prefix, slash, name = text.rpartition("/")
@@ -101,6 +110,7 @@ def qualified_faults(text: str) -> Iterator[str]:
         yield f"name part {QUALIFIED_WORDS}"
 
 
+@cached
 def label_value_faults(text: str) -> Iterator[str]:
     """What is wrong with a label's value."""
     if len(text) > 63:

@@ -294,6 +294,9 @@ def fields(resource: Resource, text: str) -> Matcher | None:
         terms.append((name, path, value, sign == "!="))
     if not terms:
         return None
+    if len(terms) == 1 and not terms[0][3] and terms[0][0] not in (*_NUMBERS, *_TRUTHS) and len(terms[0][1]) == 2:
+        (outer, inner), value = terms[0][1], terms[0][2]
+        return lambda obj: ((obj.get(outer) or {}).get(inner) or "") == value
     return lambda obj: all((_field_text(obj, name, path) == value) is not unlike for name, path, value, unlike in terms)
 
 
@@ -304,9 +307,18 @@ def matcher(resource: Resource, labels: str | Selector, wanted: str) -> Matcher 
     if selector == EVERYTHING:
         return by_field
     if by_field is None:
-        return lambda obj: selector.matches(obj["metadata"].get("labels"))
+        return _by_labels(selector)
     chosen = by_field
     return lambda obj: selector.matches(obj["metadata"].get("labels")) and chosen(obj)
+
+
+def _by_labels(selector: Selector) -> Matcher:
+    """By labels alone; by a comparison of sets where each label has to have one value, as nearly always."""
+    found = selector.requirements
+    if selector.nothing or any(one.operator != "in" or len(one.values) != 1 for one in found):
+        return lambda obj: selector.matches(obj["metadata"].get("labels"))
+    wanted = {(one.key, *one.values) for one in found}
+    return lambda obj: wanted <= (obj["metadata"].get("labels") or {}).items()
 
 
 def seen_through(change: Change, matches: Matcher) -> Change | None:

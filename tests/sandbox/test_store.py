@@ -300,4 +300,4 @@ def test_a_clone_shares_nothing_and_holds_only_plain_types():
 
 def test_what_has_no_place_in_json_is_named():
     with pytest.raises(TypeError, match="set has no place in a Kubernetes object"):
-        clone({"a": {1, 2, Ellipsis.__class__}})
+        clone({"a": {1, 2}})

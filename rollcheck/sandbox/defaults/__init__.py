@@ -74,10 +74,12 @@ def _drop_nulls(obj: Json) -> None:
 
 def _drop_nulls_below(tree: object) -> None:
     if isinstance(tree, dict):
-        for key in [key for key, value in tree.items() if value is None]:
-            del tree[key]
+        if None in tree.values():
+            for key in [key for key, value in tree.items() if value is None]:
+                del tree[key]
         for value in tree.values():
-            _drop_nulls_below(value)
+            if isinstance(value, dict | list):
+                _drop_nulls_below(value)
     elif isinstance(tree, list):
         for value in tree:
             _drop_nulls_below(value)

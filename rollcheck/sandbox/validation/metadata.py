@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rollcheck.sandbox.names import (
@@ -25,7 +25,7 @@ from rollcheck.sandbox.validation.causes import Causes, faults, forbidden, inval
 ANNOTATIONS_AT_MOST = 256 * 1024
 STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
-_NAME_FAULTS: dict[Resource, Callable[[str], Iterator[str]]] = {
+_NAME_FAULTS: dict[Resource, Callable[[str], Iterable[str]]] = {
     SERVICES: label_1035_faults,
     NAMESPACES: label_faults,
     STATEFUL_SETS: subdomain_faults,
