@@ -15,12 +15,13 @@ from rollcheck.errors import DiskFull, DocumentError, UsageError
 if TYPE_CHECKING:
     from rollcheck.analyze.compare import Comparison
     from rollcheck.analyze.results import Result
+    from rollcheck.facts.document import Document
 
 SAME, WORSE, UNKNOWN = 0, 1, 3
 WIDEST, UNSEEN = 110, 80
 RESULT = "fortio.json"
 COMPARE_EPILOG = """A and B are each a folder that `rollcheck load --out` wrote, or a JSON file that `rollcheck load
--json` or fortio itself wrote.
+-json` or fortio itself wrote. With --html they may be folders of two runs, before a fix and after it.
 
 Exit codes: 0; with --fail-if-worse 1 when B is worse than A by more than the noise, and 3 when noise cannot be judged
 (fortio's JSON tells nothing about single seconds). 2 for what cannot be read.
@@ -34,6 +35,9 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="The same as -o json.")] = False,
     figure: Annotated[
         list[Path] | None, typer.Option("--figure", metavar="FILE", help="A picture, .png or .svg; again for more.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="A page with both beside each other; of two runs too.")
     ] = None,
     tolerance: Annotated[
         str,
@@ -53,6 +57,8 @@ def compare(
 
     comparison = compared(_read(a), _read(b), tolerance=share)
     _draw(comparison, figure or [])
+    if html is not None:
+        _write_page(comparison, a, b, html)
     _print(comparison, as_json or output == "json")
     if not fail_if_worse:
         raise typer.Exit(SAME)
@@ -98,6 +104,40 @@ def _read(path: Path) -> Result:
             f"{path}: {e.strerror}; give a folder of `rollcheck load --out`, or a JSON file of it or of fortio"
         ) from e
     return decode_result(data, str(path))
+
+
+def _write_page(comparison: Comparison, a: Path, b: Path, page: Path) -> None:
+    """Write the page of two runs, or else of two loads.
+
+    Raises:
+        DocumentError: a document cannot be read.
+        DiskFull: the page could not be written.
+    """
+    from rollcheck.render.html.pair import render_loads, render_runs
+
+    runs = [_run(path) for path in (a, b)]
+    first, second = runs
+    if first is not None and second is not None:
+        from rollcheck.analyze.analysis import analyse
+
+        data = render_runs(analyse(first), analyse(second), (str(a), str(b)))
+    else:
+        data = render_loads(comparison)
+    try:
+        page.write_bytes(data)
+    except OSError as e:
+        raise DiskFull(f"--html: {page} could not be written: {e.strerror}") from e
+
+
+def _run(path: Path) -> Document | None:
+    """The document at a path if it is of a run, None of a load or of what is no document."""
+    from rollcheck.record import FACTS, read_document
+
+    facts = path / FACTS if path.is_dir() else path
+    if facts.suffix != ".jsonl" or not facts.exists():
+        return None
+    document = read_document(facts)
+    return document if document.header.kind == "run" else None
 
 
 def _draw(comparison: Comparison, paths: list[Path]) -> None:

@@ -21,7 +21,7 @@ from rollcheck.facts.document import Document
 from rollcheck.render.fortio import fortio_bytes, fortio_text, result_id
 from rollcheck.render.hdrlog import render_hgrm, render_hlog
 
-JSON, TEXT, HGRM = "fortio.json", "report.txt", "latency.hgrm"
+JSON, TEXT, HGRM, PAGE = "fortio.json", "report.txt", "latency.hgrm", "report.html"
 """Names in the folder of --out."""
 FAULTY = 3
 WIDEST = 110
@@ -141,6 +141,9 @@ def _write_files(places: Places, summary: LoadSummary, judgements: Sequence[Judg
         _write(places.folder / JSON, data)
         _write(places.folder / TEXT, fortio_text(summary, judgements=judgements).encode())
         _write(places.folder / HGRM, render_hgrm(summary.response).encode())
+        from rollcheck.render.html.load import render_load  # 30 ms that a load without a folder does not need
+
+        _write(places.folder / PAGE, render_load(summary, judgements))
     for path in places.hgrm:
         _write(path, render_hgrm(summary.response).encode())
     for path in places.json:

@@ -21,8 +21,8 @@ def comparison_text(comparison: Comparison, *, width: int = 80, colour: bool = F
     lines = [*_heading("A", a, width), *_heading("B", b, width), ""]
     lines.append(pad(comparison.measure, _LABEL) + _row("A", "B", "change"))
     for difference in comparison.differences:
-        row = pad(difference.name, _LABEL) + _row(*_cells(difference, a, b))
-        lines.append(_toned(f"{row}  {_words(difference)}".rstrip(), difference, colour=colour))
+        row = pad(difference.name, _LABEL) + _row(*difference_cells(difference, a, b))
+        lines.append(_toned(f"{row}  {difference_words(difference)}".rstrip(), difference, colour=colour))
     lines.append("")
     lines += wrap(verdict(comparison), width)
     how = f"{sentence(comparison.unjudged)}." if comparison.unjudged else f"How: {METHOD}."
@@ -55,7 +55,8 @@ def _row(*cells: str) -> str:
     return "".join(pad(cell, _CELL, right=True) for cell in cells)
 
 
-def _cells(found: Difference, a: Result, b: Result) -> tuple[str, str, str]:
+def difference_cells(found: Difference, a: Result, b: Result) -> tuple[str, str, str]:
+    """A's value, B's, and the change."""
     if found.name == "lost":
         return f"{count(a.lost)}/{count(a.scheduled)}", f"{count(b.lost)}/{count(b.scheduled)}", ""
     said: Callable[[float], str] = (lambda v: f"{v:,.5g}") if found.name == "rate" else span
@@ -63,7 +64,7 @@ def _cells(found: Difference, a: Result, b: Result) -> tuple[str, str, str]:
     return said(found.a) if found.a is not None else "-", said(found.b) if found.b is not None else "-", change
 
 
-def _words(found: Difference) -> str:
+def difference_words(found: Difference) -> str:
     """How it stands to the noise, with the range in which the true change lies."""
     noise = found.noise
     if noise is None:

@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from rollcheck.analyze.load import summarise
 from rollcheck.cli.app import app
+from rollcheck.errors import DiskFull
 from rollcheck.facts.codec import encode_line
 from rollcheck.facts.document import Seal
 from rollcheck.render.fortio import fortio_bytes
@@ -82,6 +84,28 @@ def test_a_gate_does_not_pass_what_cannot_be_judged(compare):
 @pytest.mark.parametrize("flags", [("--json",), ("-o", "json")])
 def test_json_is_the_only_thing_on_stdout(compare, flags):
     assert json.loads(compare("fast", "slow.json", *flags).stdout)["worse"] == ["p50", "p90", "p99"]
+
+
+def test_a_page_of_two_loads_is_written_where_it_is_asked_for(folder, compare):
+    assert compare("fast", "slow.json", "--html", "ab.html").exit_code == 0
+    assert "B is worse than A by more than the noise" in (folder / "ab.html").read_text()
+
+
+def test_a_page_of_two_runs_has_both_verdicts(folder, compare):
+    for name in ("exit-at-once", "drained"):
+        (folder / name).mkdir()
+        recorded = ROOT / "tests" / "recorded" / name / "facts.jsonl.gz"
+        (folder / name / "facts.jsonl").write_bytes(gzip.decompress(recorded.read_bytes()))
+
+    assert compare("exit-at-once", "drained", "--html", "ab.html").exit_code == 0
+    assert "A not graceful, B graceful</h1>" in (folder / "ab.html").read_text()
+
+
+def test_a_page_that_cannot_be_written_is_one_sentence(compare):
+    done = compare("fast", "slow.json", "--html", "nowhere/ab.html")
+
+    assert done.exit_code == DiskFull.exit_code
+    assert "--html: nowhere/ab.html could not be written" in done.output
 
 
 def test_pictures_are_written_by_the_end_of_their_name(folder, compare):

@@ -14,7 +14,7 @@ from rollcheck.analyze import loadaudit
 from rollcheck.analyze.load import summarise
 from rollcheck.cli.load import command
 from rollcheck.cli.loadplan import HLOG
-from rollcheck.cli.loadresults import HGRM, JSON, TEXT, retell
+from rollcheck.cli.loadresults import HGRM, JSON, PAGE, TEXT, retell
 from rollcheck.errors import DiskFull, UsageError
 from rollcheck.record import read_document
 from tests.load.scripted import OK, Peer, closed_port, well
@@ -104,7 +104,7 @@ def test_a_folder_gets_every_kind_of_result(load, tmp_path):
 
     load(*TEN, "--out", str(folder))
 
-    assert {file.name for file in folder.iterdir()} == {"facts.jsonl", HLOG, HGRM, JSON, TEXT}
+    assert {file.name for file in folder.iterdir()} == {"facts.jsonl", HLOG, HGRM, JSON, PAGE, TEXT}
     document = read_document(folder)
     assert document.seal is not None
     assert document.seal.scheduled == {"reused": 10}
@@ -117,7 +117,7 @@ def test_a_folder_gets_every_kind_of_result(load, tmp_path):
 def test_a_stored_load_is_told_again_byte_for_byte(load, tmp_path, capsys):
     folder = tmp_path / "out"
     code, out, _ = load(*TEN, "--out", str(folder), "--threshold", "ok==11", "--threshold", "errors==0")
-    before = {name: (folder / name).read_bytes() for name in (HLOG, HGRM, JSON, TEXT)}
+    before = {name: (folder / name).read_bytes() for name in (HLOG, HGRM, JSON, PAGE, TEXT)}
     for name in before:
         (folder / name).unlink()
 

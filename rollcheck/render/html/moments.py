@@ -49,6 +49,8 @@ def moments_of(analysis: Analysis, shown: Sequence[Attempt]) -> Json:
             [axis.at(gap.start_ns), axis.at(gap.end_ns), clean(f"watch of {gap.resource}: {gap.reason}")]
             for gap in analysis.timeline.document.of(WatchGap)
         ],
+        "listed": True,
+        "unlisted": picture.unlisted,
         **_errors(analysis, axis, shown),
     }
 

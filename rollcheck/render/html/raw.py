@@ -54,6 +54,17 @@ def raw_tables(document: Document, axis: Axis, window: Window, attempts: Sequenc
     return [_table(kind, found, axis, window, attempts) for kind, found in kinds.items()]
 
 
+def attempts_table(attempts: Sequence[Attempt], axis: Axis) -> Json:
+    """The table of attempts alone, for a report that has no other facts at hand."""
+    return {
+        "kind": "Attempt",
+        "rows": len(attempts),
+        "total": len(attempts),
+        "note": "",
+        **_columns(Attempt, attempts, axis),
+    }
+
+
 def shown_attempts(attempts: Sequence[Attempt]) -> list[Attempt]:
     """Those of which the page holds every field: all, or of each kind and lane the first ones, equally many."""
     if len(attempts) <= MOST_ATTEMPTS:

@@ -28,8 +28,8 @@ def render_run(analysis: Analysis) -> bytes:
             "requests",
             "Requests",
             counts_table(analysis),
-            _titled("Before and after", latency_tables(analysis)),
-            _titled("Lost requests", lost_table(analysis)),
+            titled("Before and after", latency_tables(analysis)),
+            titled("Lost requests", lost_table(analysis)),
         ),
         section("pods", "Pods", pods_table(analysis)),
         el("div", limits(analysis), id="limits"),
@@ -54,12 +54,10 @@ def run_data(analysis: Analysis, side: str, *, facts: bool = True) -> dict[str, 
     return data
 
 
-def timeline_frame(part: str, side: str, *, title: str = "Timeline") -> Html:
-    """Where the script draws; without it, where else to look."""
-    silent = (
-        "The timeline is drawn by JavaScript, which is off. timeline.png beside this file is the same picture, and the "
-        "tables below say it in figures."
-    )
+def timeline_frame(part: str, side: str, *, title: str = "Timeline", picture: bool = True) -> Html:
+    """Where the script draws; without it, where else to look (`picture`: whether figures are beside the page)."""
+    beside = "timeline.png beside this file is the same picture, and " if picture else ""
+    silent = f"The timeline is drawn by JavaScript, which is off; {beside}the tables on this page say it in figures."
     drawn = el("div", class_="chart", data_side=side, hidden=True)
     return el("section", el("h2", title), drawn, el("noscript", el("p", silent, class_="note")), id=part)
 
@@ -71,5 +69,6 @@ def facts_frame(side: str) -> Html:
     return el("section", el("h2", "Facts"), listed, el("noscript", el("p", silent, class_="note")), id="facts")
 
 
-def _titled(title: str, child: Html | None) -> Html | None:
+def titled(title: str, child: Html | None) -> Html | None:
+    """A child under a heading of its own, if there is one."""
     return joined(el("h3", title), child) if child else None

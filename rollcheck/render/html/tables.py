@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rollcheck.analyze.exposure import replacement_counts
 from rollcheck.analyze.model import Analysis, PodLife
 from rollcheck.facts.attempts import Attempt, Lane, Stage
-from rollcheck.facts.document import Header
+from rollcheck.facts.header import Header, LanePlan
 from rollcheck.render.axis import Axis, axis_of
 from rollcheck.render.html.markup import Child, Html, el, joined
 from rollcheck.render.html.verdict import milliseconds
 from rollcheck.render.result import outcome_key
+from rollcheck.render.settings import without_user
 from rollcheck.render.tables import failed_ways, lane_counts, new_pods_lines, pod_cells, since_trigger
 from rollcheck.render.terminal import bounds_told, unseen
 from rollcheck.render.text import clean, count, counted, offset, outcome_words, sentence
@@ -121,32 +122,33 @@ def _pod_row(axis: Axis, pod: PodLife) -> list[Child]:
 
 def lost_table(analysis: Analysis) -> Html | None:
     """The first lost requests in words."""
-    timeline = analysis.timeline
-    found = timeline.failures
+    causes = {claim: number for number, cause in reversed(list(enumerate(analysis.causes, 1))) for claim in cause.seqs}
+    return attempts_in_words(analysis.timeline.failures, axis_of(analysis), causes)
+
+
+def attempts_in_words(
+    found: Sequence[Attempt], axis: Axis, causes: Mapping[tuple[str, int], int], *, total: int = 0
+) -> Html | None:
+    """The first of some failed attempts, one a row; of `total`, if there were more than those found."""
     if not found:
         return None
-    axis = axis_of(analysis)
-    causes = {claim: number for number, cause in reversed(list(enumerate(analysis.causes, 1))) for claim in cause.seqs}
-    heads = ("Began", "lane", "what happened", "connection", "pod", "cause")
-    rows = [_lost_row(axis, attempt, causes.get((attempt.lane.value, attempt.seq))) for attempt in found[:LOST_TOLD]]
+    heads = ["Began", "lane", "what happened", "connection", "pod", *(["cause"] if causes else [])]
+    rows = [
+        _lost_row(axis, attempt) + ([str(causes.get((attempt.lane.value, attempt.seq), "–"))] if causes else [])
+        for attempt in found[:LOST_TOLD]
+    ]
     made = table("Lost requests", heads, rows, words=frozenset({1, 2, 3, 4}))
-    rest = len(found) - LOST_TOLD
-    more = f"The first {LOST_TOLD}; {count(rest)} more are in the timeline and under Facts." if rest > 0 else ""
+    rest = max(total, len(found)) - len(rows)
+    more = f"The first {len(rows)}; {count(rest)} more are in facts.jsonl." if rest > 0 else ""
     return joined(made, el("p", more, class_="note") if more else None)
 
 
-def _lost_row(axis: Axis, attempt: Attempt, cause: int | None) -> list[Child]:
+def _lost_row(axis: Axis, attempt: Attempt) -> list[Child]:
     at = attempt.intended_ns if attempt.sent_ns is None else attempt.sent_ns
     words = outcome_words(outcome_key(attempt))
     what = f"{words} ({clean(attempt.detail)})" if attempt.detail else words
-    return [
-        offset(axis.at(at)),
-        attempt.lane.value,
-        what,
-        attempt.use.value,
-        el("span", attempt.pod or "–", class_="name"),
-        str(cause) if cause else "–",
-    ]
+    pod = el("span", attempt.pod or "–", class_="name")
+    return [offset(axis.at(at)), attempt.lane.value, what, attempt.use.value, pod]
 
 
 def limits(analysis: Analysis) -> Html:
@@ -169,20 +171,25 @@ def _listed(title: str, facts: Sequence[str], nothing: str) -> Html:
 
 
 def conditions(header: Header) -> Html:
-    """What the run was asked to do, and by which versions: for whoever wants to repeat it."""
-    lanes = ", ".join(
-        f"{plan.lane} {plan.share:.0%} over {plan.connections or 'as many'} connections as needed"
-        if not plan.connections
-        else f"{plan.lane} {plan.share:.0%} over {plan.connections} connections"
-        for plan in header.lanes
-    )
+    """What was asked for, and by which versions: for whoever wants to repeat it."""
+    rate = f"{header.qps:g} requests/s" if header.qps else "as fast as answers come"
     told = [
         ("Run", header.run_id),
-        ("Target", f"{header.method} {header.url} ({header.route})"),
+        ("Target", f"{header.method} {without_user(header.url)} {f'({header.route})' if header.route else ''}"),
         ("Good is", header.expect),
-        ("Load", f"{header.qps:g} requests/s, timeout {header.timeout_s:g} s"),
-        ("Lanes", lanes),
-        *((name, value) for name, value in sorted(header.options.items())),
+        ("Load", f"{rate}, timeout {header.timeout_s:g} s"),
+        ("Lanes", "; ".join(map(_lane, header.lanes))),
+        *sorted(header.options.items()),
         *((f"{name} version", value) for name, value in sorted(header.versions.items())),
     ]
-    return el("dl", [el("div", el("dt", name), el("dd", value)) for name, value in told if value], class_="pairs")
+    return pairs([(name, value) for name, value in told if value])
+
+
+def _lane(plan: LanePlan) -> str:
+    over = f"over {counted(plan.connections, 'connection')}" if plan.connections else "over as many as it takes"
+    return f"{plan.lane}: {plan.share:.0%} {over}"
+
+
+def pairs(told: Sequence[tuple[str, str]]) -> Html:
+    """Names and values, side by side where there is room."""
+    return el("dl", [el("div", el("dt", name), el("dd", value)) for name, value in told], class_="pairs")

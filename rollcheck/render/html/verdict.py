@@ -9,6 +9,7 @@ from rollcheck.facts.clock import SECOND
 from rollcheck.facts.document import Header
 from rollcheck.render.axis import axis_of
 from rollcheck.render.html.markup import Html, el, joined
+from rollcheck.render.settings import without_user
 from rollcheck.render.tables import lane_counts, since_trigger
 from rollcheck.render.text import count, counted, seconds, sentence
 
@@ -58,7 +59,7 @@ def asked(header: Header) -> Html:
     parts = [
         el("strong", header.workload),
         f"in {header.namespace}" + (f", context {header.context}" if header.context else ""),
-        f"{header.trigger}; {header.qps:g} requests/s to {header.url}",
+        f"{header.trigger}; {header.qps:g} requests/s to {without_user(header.url)}",
     ]
     return el("p", joined(parts[0], " ", parts[1]), el("br"), parts[2], class_="what")
 
@@ -123,6 +124,8 @@ def milliseconds(value: float | None) -> str:
     """Three figures and a unit: `4.05 ms`, `226 ms`, `1.94 s`; a dash for None."""
     if value is None:
         return "–"
+    if value < 0.1:
+        return f"{value * 1_000:.0f} µs"
     if value >= 10_000:
         return f"{value / 1_000:.1f} s"
     if value >= 1_000:

@@ -29,7 +29,7 @@ class Scene {
   }
 
   errorRows() {
-    const { kinds, errors } = this.moments;
+    const { kinds, errors, listed, unlisted } = this.moments;
     const [at, kind] = [reader(errors.at), reader(errors.kind)];
     const total = kinds.reduce((sum, each) => sum + each.count, 0);
     const found = kinds.map(() => []);
@@ -44,8 +44,9 @@ class Scene {
       times: Float64Array.from(found[number], (i) => this.errorTimes[i]),
       size: found[number].length,
     }));
-    const title = total ? `Lost requests (${grouped(total)})` : "Lost requests: none";
-    return [titleRow(title), ...rows];
+    if (!listed) return rows;
+    const more = unlisted > 0 ? `, and ${grouped(unlisted)} more without details` : "";
+    return [titleRow(total ? `Lost requests (${grouped(total)})${more}` : `Lost requests: ${more ? `${grouped(unlisted)} without details` : "none"}`), ...rows];
   }
 
   podRows() {
