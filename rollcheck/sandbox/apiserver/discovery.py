@@ -138,9 +138,7 @@ def _aggregated_versions(group: str) -> list[Json]:
     for name, version in versions():
         if name == group:
             entries = [_aggregated(one) for one in _of(group, version)]
-            entries += [
-                _aggregated_review(group, version, *pair) for pair in reviews.KINDS.get((group, version), {}).items()
-            ]
+            entries += [_aggregated_review(*pair) for pair in reviews.KINDS.get((group, version), {}).items()]
             found.append({"version": version, "resources": entries, "freshness": "Current"})
     return found
 
@@ -152,7 +150,7 @@ def _kind(group: str, version: str, kind: str) -> Json:
 def _aggregated(resource: Resource) -> Json:
     entry: Json = {
         "resource": resource.plural,
-        "responseKind": _kind(resource.group, resource.version, resource.kind),
+        "responseKind": _kind("", "", resource.kind),  # empty: the same as the resource's
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": verbs(resource),
@@ -160,15 +158,14 @@ def _aggregated(resource: Resource) -> Json:
     }
     below: list[Any] = []
     for name, (group, version, kind), can in subresources(resource):
-        answer = _kind(group, version, kind) if version else _kind(resource.group, resource.version, kind)
-        below.append({"subresource": name, "responseKind": answer, "verbs": can})
+        below.append({"subresource": name, "responseKind": _kind(group, version, kind), "verbs": can})
     return entry | {"subresources": below} if below else entry
 
 
-def _aggregated_review(group: str, version: str, plural: str, kind: str) -> Json:
+def _aggregated_review(plural: str, kind: str) -> Json:
     return {
         "resource": plural,
-        "responseKind": _kind(group, version, kind),
+        "responseKind": _kind("", "", kind),
         "scope": "Cluster",
         "singularResource": kind.lower(),
         "verbs": ["create"],

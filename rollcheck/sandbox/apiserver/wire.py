@@ -14,7 +14,9 @@ import trio
 MAX_BODY = 3 * 1024 * 1024
 """As the real server's --max-request-bytes."""
 MAX_HEAD = 256 * 1024
-UPGRADES = "the sandbox has no exec, attach or port-forward: its pods are processes on this machine, at their own addresses"
+UPGRADES = (
+    "the sandbox has no exec, attach or port-forward: its pods are processes on this machine, at their own addresses"
+)
 RECEIVE = 65536
 IDLE_S = 300.0
 """A connection without a request for so long is closed."""
@@ -146,12 +148,17 @@ def head(answer: Answer, *, keep: bool) -> bytes:
         f"HTTP/1.1 {answer.status} {phrase}",
         f"Content-Type: {answer.content_type}",
         "Cache-Control: no-cache, private",
-        *(f"{name}: {value}" for name, value in answer.headers),
+        *(f"{name}: {_one_line(value)}" for name, value in answer.headers),
         "Transfer-Encoding: chunked" if answer.pump else f"Content-Length: {len(answer.body)}",
     ]
     if not keep:
         lines.append("Connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", errors="replace")
+
+
+def _one_line(value: str) -> str:
+    """A header's value that cannot begin another header, whatever a client made us quote."""
+    return "".join(character if character.isprintable() else " " for character in value)
 
 
 async def serve_connection(stream: trio.abc.Stream, handler: Handler, refuse: Callable[[int, str], Answer]) -> None:
