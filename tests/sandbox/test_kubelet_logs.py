@@ -116,3 +116,19 @@ def test_a_log_that_is_not_there_is_refused_in_the_servers_words(
         assert (refused.value.code, refused.value.message) == (code, words)
 
     on_a_node(tmp_path, test)
+
+
+def test_a_log_that_is_begun_anew_is_read_on_without_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rollcheck.sandbox import warden_process
+    from rollcheck.sandbox.kubelet.logs import LogReader
+
+    monkeypatch.setattr(warden_process, "LOG_BYTES", 100)
+    log, reader, read = warden_process.LogFile(str(tmp_path / "log")), LogReader(tmp_path / "log"), []
+    for n in range(20):
+        log.take(b"stdout", b"line %d\n" % n)
+        read += [line.rsplit(b" ", 1)[1] for line in reader.read()]
+    log.close()
+    reader.close()
+
+    assert read == [b"%d" % n for n in range(20)]
+    assert (tmp_path / "log.1").exists()

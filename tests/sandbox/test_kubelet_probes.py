@@ -304,3 +304,40 @@ def test_readiness_is_still_probed_while_the_pod_ends_and_liveness_is_not(tmp_pa
         assert not [m for r, m in world.events() if r == "Unhealthy" and "dead" in m]
 
     on_a_node(tmp_path, test)
+
+
+def test_https_is_asked_without_looking_at_the_certificate() -> None:
+    import ssl
+
+    import trustme
+
+    async def main() -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("elsewhere.example").configure_cert(context)
+
+        async def handle(stream: trio.SSLStream[trio.SocketStream]) -> None:
+            await stream.receive_some(65536)
+            await stream.send_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+            await stream.aclose()
+
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(partial(trio.serve_ssl_over_tcp, handle, 0, context, host="127.0.0.1"))
+            port = listeners[0].transport_listener.socket.getsockname()[1]
+            place = Place(ip="127.0.0.1", ports={}, container={}, run=nothing)
+            answer = await ask({"httpGet": {"port": port, "scheme": "HTTPS"}}, place, 5)
+            nursery.cancel_scope.cancel()
+
+        assert answer.good
+
+    trio.run(main)
+
+
+def test_tls_with_a_server_that_speaks_none_is_a_failure() -> None:
+    async def main() -> None:
+        action = {"port": 80, "scheme": "HTTPS"}
+        answer, _ = await served(b"HTTP/1.1 200 OK\r\n\r\n", lambda place, _: ask({"httpGet": action}, place, 5))
+
+        assert not answer.good
+        assert answer.output.startswith('Get "https://127.0.0.1:')
+
+    trio.run(main)

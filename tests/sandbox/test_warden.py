@@ -349,12 +349,31 @@ def test_a_start_that_is_under_way_when_the_sandbox_ends_does_not_hold_it_up(tmp
 
     async def main() -> None:
         with trio.fail_after(15):
-            async with trio.open_nursery() as starting:
-                async with warden_in(tmp_path / "s") as warden:
-                    for _ in range(5):
-                        starting.start_soon(start, warden)
-                    await trio.sleep(0.05)
+            async with trio.open_nursery() as starting, warden_in(tmp_path / "s") as warden:
+                for _ in range(5):
+                    starting.start_soon(start, warden)
+                await trio.sleep(0.05)
 
     trio.run(main)
 
     assert [str(e) for e in failures] == ["the sandbox ends"] * 5
+
+
+def test_ends_are_told_on_systems_without_waitid_too(tmp_path: Path) -> None:
+    """macOS has no waitid(2) in Python."""
+    code = "import os, runpy, sys; del os.waitid; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} -I -S -c "{code}" "$@"\n')
+    python.chmod(0o755)
+
+    async def main() -> None:
+        warden = Warden(tmp_path / "s", python=str(python))
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(warden.run)
+                done = [await warden.execute(shell(f"echo {n}; exit {n}", tmp_path)) for n in range(5)]
+
+                assert [(p.code, p.output) for p in done] == [(n, f"{n}\n") for n in range(5)]
+                nursery.cancel_scope.cancel()
+
+    trio.run(main)

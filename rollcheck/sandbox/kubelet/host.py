@@ -27,6 +27,8 @@ SHARED_PORTS = range(20000, 30000)
 _NEXT_PORT = [random.choice(SHARED_PORTS)]
 """Shared by all nodes, as the address is; another sandbox on this machine most likely begins elsewhere."""
 MOVED_BY = 10000
+TURNS, TURN_S = 64, 0.003
+"""So that a hundred pods that start together do not hold up the API server for all of them at once."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -49,6 +51,7 @@ class Host:
     index: int
     address: str
     first_port: int
+    turn: int = 0
     _next_port: list[int] = field(default_factory=lambda: _NEXT_PORT)
 
     def lookup(self, namespace: str) -> Lookup:
@@ -61,9 +64,10 @@ class Host:
         return self.registry.clock.now().timestamp()
 
     async def relisted(self) -> None:
-        """Wait for the kubelet's next look at its runtime; the looks come at one rhythm for all pods."""
+        """Wait for the kubelet's next look at its runtime: one rhythm for all pods, of which it takes one by one."""
         period = self.timing.relist
-        await trio.sleep(period - trio.current_time() % period if period else 0)
+        self.turn = (self.turn + 1) % TURNS
+        await trio.sleep(period - trio.current_time() % period + self.turn * TURN_S if period else 0)
 
     def event(self, pod: Json, kind: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Tell of a pod or, with `field_path`, of one of its containers."""

@@ -88,7 +88,7 @@ class Kubelet:
                 node["status"] = new["status"]
 
             made = registry.modify(NODES, None, name, change, subresource="status", manager="kubelet")
-        self.host.event(made, "Normal", "Starting", "")
+        self.host.event(made, "Normal", "Starting", "Starting kubelet.")
         lease = lease_object(name, made["metadata"]["uid"], registry.clock.micro())
         if registry.peek(LEASES, LEASE_NAMESPACE, name) is None:
             registry.create(LEASES, LEASE_NAMESPACE, lease, manager="kubelet")
