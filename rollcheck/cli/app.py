@@ -12,6 +12,7 @@ from rollcheck.cli.compare import COMPARE_EPILOG, compare
 from rollcheck.cli.demo import demo
 from rollcheck.cli.doctor import doctor
 from rollcheck.cli.ending import ending
+from rollcheck.cli.history import history
 from rollcheck.cli.loadentry import SETTINGS, load
 from rollcheck.cli.options import grouped
 from rollcheck.cli.report import report
@@ -47,6 +48,7 @@ app.command()(ending()(grouped(report)))
 app.command(epilog=COMPARE_EPILOG)(ending()(compare))
 app.command()(ending()(doctor))
 app.command()(ending()(cleanup))
+app.command()(ending()(history))
 app.command()(ending()(schema))
 app.command()(ending()(demo))
 app.add_typer(sandbox, name="sandbox")

@@ -98,7 +98,7 @@ class LiveFeed:
 
     def see(self, pods: Mapping[str, PodSeen], slices: Collection[SliceSeen]) -> None:
         """The pods that are there now, by uid; only what changed since the last frame that was sent is told."""
-        seen = [*pods.values(), *slices]
+        seen: list[PodSeen | SliceSeen] = [*pods.values(), *slices]
         if seen == self._seen:
             return  # mostly so, and found out fast: the same facts are the same objects
         inside = {each.pod_uid for found in slices for each in found.endpoints if each.ready}
