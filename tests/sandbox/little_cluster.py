@@ -184,7 +184,7 @@ async def little_cluster(nodes: int = 3, *, shared: bool = False) -> AsyncIterat
             nursery.cancel_scope.cancel()
     finally:
         LOG.removeHandler(complaints)
-    assert complaints.texts == []
+    assert complaints.texts == [], complaints.texts
 
 
 def on_cluster(story: Callable[[LittleCluster], Awaitable[None]], **options: Any) -> None:

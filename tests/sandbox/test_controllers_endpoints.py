@@ -9,7 +9,7 @@ import pytest
 from little_cluster import LittleCluster, deployment, on_cluster, pod_template
 
 from rollcheck.sandbox.controllers import endpoints
-from rollcheck.sandbox.resources import DEPLOYMENTS, ENDPOINT_SLICES, NODES, PODS, SERVICES
+from rollcheck.sandbox.resources import DEPLOYMENTS, ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES
 
 Json = dict[str, Any]
 PORTS = [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]
@@ -317,5 +317,31 @@ def test_heartbeats_of_nodes_write_no_slice() -> None:
         await cluster.settle()
 
         assert slices(cluster)[0]["metadata"]["resourceVersion"] == before
+
+    on_cluster(story)
+
+
+def test_endpoints_follow_a_moment_later_without_those_that_end() -> None:
+    async def story(cluster: LittleCluster) -> None:
+        create_service(cluster)
+        cluster.registry.create(DEPLOYMENTS, "default", deployment())
+        await cluster.until(lambda: len(ready(cluster)) == 3)
+        cluster.stop_s = 20.0
+        cluster.start_s = 20.0
+        names = [pod["metadata"]["name"] for pod in cluster.pods()]
+        cluster.registry.delete(PODS, "default", names[0])
+        cluster.say(cluster.registry.get(PODS, "default", names[1]), "Running", ready=False)
+        await cluster.settle(1)
+
+        found = cluster.registry.get(ENDPOINTS, "default", "web")
+        assert found["metadata"]["labels"] == {"endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+        (subset,) = found["subsets"]
+        assert subset["ports"] == [{"port": 8080, "protocol": "TCP"}]
+        assert [address["targetRef"]["name"] for address in subset["addresses"]] == [names[2]]
+        assert [address["targetRef"]["name"] for address in subset["notReadyAddresses"]] == [names[1]]
+
+        cluster.registry.delete(SERVICES, "default", "web")
+        await cluster.settle(1)
+        assert cluster.registry.peek(ENDPOINTS, "default", "web") is None
 
     on_cluster(story)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rollcheck.sandbox.controllers import budgets, conditions
 from rollcheck.sandbox.controllers.base import Controller, Handler, TryLater, chooser
 from rollcheck.sandbox.controllers.deployment_status import size_of
-from rollcheck.sandbox.controllers.objects import controller_of, generation_of, key_of, labels_of, status_of
+from rollcheck.sandbox.controllers.objects import controller_of, generation_of, key_of, labels_of, spec_of, status_of
 from rollcheck.sandbox.controllers.workqueue import Key
 from rollcheck.sandbox.resources import DEPLOYMENTS, PDBS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
 from rollcheck.sandbox.selectors import text_of
@@ -33,7 +33,7 @@ class DisruptionController(Controller):
     def _pod_changed(self, change: Change) -> None:
         sights = [labels_of(pod) for pod in (change.previous, change.object) if pod is not None]
         for budget in self.registry.list(PDBS, namespace_of(change.object)):
-            if any(map(chooser(budget["spec"].get("selector")), sights)):
+            if any(map(chooser(spec_of(budget).get("selector")), sights)):
                 self.queue.add(key_of(budget))
 
     def _workload_changed(self, change: Change) -> None:
@@ -42,7 +42,7 @@ class DisruptionController(Controller):
             return
         labels = labels_of(after["spec"].get("template") or {"metadata": {}})
         for budget in self.registry.list(PDBS, namespace_of(after)):
-            if chooser(budget["spec"].get("selector"))(labels):
+            if chooser(spec_of(budget).get("selector"))(labels):
                 self.queue.add(key_of(budget))
 
     async def reconcile(self, key: Key) -> None:
@@ -50,13 +50,13 @@ class DisruptionController(Controller):
         budget = self.registry.peek(PDBS, *key)
         if budget is None:
             return
-        selects = chooser(budget["spec"].get("selector"))
+        selects = chooser(spec_of(budget).get("selector"))
         pods = [pod for pod in self.registry.list(PODS, key[0]) if selects(labels_of(pod))]
         if not pods:
             self.events.emit(budget, "Normal", "NoPods", "No matching pods found")
         try:
             expected = self._expected(budget, pods)
-            desired = budgets.desired_healthy(budget["spec"], expected)
+            desired = budgets.desired_healthy(spec_of(budget), expected)
         except (ValueError, TryLater) as trouble:
             text = f"Failed to calculate the number of expected pods: {trouble}"
             self.events.emit(budget, "Warning", "CalculateExpectedPodCountFailed", text)
@@ -110,7 +110,7 @@ class DisruptionController(Controller):
         self.registry.update(PDBS, {**budget, "status": status}, subresource="status", manager=self.manager)
 
     def _expected(self, budget: Json, pods: list[Json]) -> int:
-        if not budgets.needs_scale(budget["spec"]):
+        if not budgets.needs_scale(spec_of(budget)):
             return len(pods)
         scales: dict[str, int] = {}
         unmanaged: list[str] = []

@@ -76,7 +76,7 @@ class EndpointSliceController(Controller):
 
     def _pod_changed(self, change: Change) -> None:
         before, after = change.previous, change.object
-        if change.type == "MODIFIED" and before is not None and _sight(before) == _sight(after):
+        if change.type == "MODIFIED" and before is not None and sight(before) == sight(after):
             return
         labels = [labels_of(pod) for pod in (before, after) if pod is not None]
         for service in self.registry.list(SERVICES, namespace_of(after)):
@@ -185,7 +185,7 @@ def _readiness_time(pod: Json) -> str:
     return str(condition.get("lastTransitionTime") or "") if condition is not None else ""
 
 
-def _sight(pod: Json) -> tuple[object, ...]:
+def sight(pod: Json) -> tuple[object, ...]:
     """What of a pod an endpoint shows, or decides whether it is one."""
     status, spec = status_of(pod), pod["spec"]
     return (

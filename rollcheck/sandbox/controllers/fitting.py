@@ -189,7 +189,11 @@ def _requests(container: Json) -> Needs:
 
 
 def _amount(text: object, scale: int) -> int:
-    return 0 if text is None else math.ceil(quantities.parse(str(text)) * scale)
+    """An amount in whole units; what cannot be read, which a node may tell of itself, is nothing."""
+    try:
+        return 0 if text is None else math.ceil(quantities.parse(str(text)) * scale)
+    except quantities.NotAQuantity:
+        return 0
 
 
 def _short_of(needs: Needs, place: Place) -> Refusal | None:

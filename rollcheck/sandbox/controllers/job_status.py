@@ -33,6 +33,12 @@ def is_indexed(job: Json) -> bool:
     return bool(job["spec"].get("completionMode") == "Indexed")
 
 
+def completions_of(job: Json) -> int:
+    """How many indexes an Indexed Job has."""
+    spec = job["spec"]
+    return int(spec.get("completions") or spec.get("parallelism") or 1)
+
+
 def is_suspended(job: Json) -> bool:
     """Whether it is to have no pods for now."""
     return bool(job["spec"].get("suspend"))

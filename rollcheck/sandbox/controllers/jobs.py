@@ -120,7 +120,7 @@ class JobController(Controller):
         doomed: list[Json] = []
         kept = active
         if job_status.is_indexed(look.job):
-            doomed, kept = job_status.duplicates(active, int(look.job["spec"]["completions"]))
+            doomed, kept = job_status.duplicates(active, job_status.completions_of(look.job))
         excess = len(active) - wanted - len(doomed)
         if excess > 0:
             doomed = [*doomed, *in_deletion_order(kept)[:excess]]
@@ -140,7 +140,7 @@ class JobController(Controller):
         job, numbers = look.job, [None] * min(missing, BURST)
         wanted: list[int | None] = list(numbers)
         if job_status.is_indexed(job):
-            completions = int(job["spec"]["completions"])
+            completions = job_status.completions_of(job)
             done = indexes.parse_indexes(look.status.get("completedIndexes", ""), completions)
             done |= {i for i in map(indexes.index_of, self._of_phase(look, "Succeeded")) if i is not None}
             active = [indexes.index_of(pod) for pod in look.active]
@@ -176,7 +176,7 @@ class JobController(Controller):
     def _succeeded(self, look: Look) -> int:
         fresh = self._of_phase(look, "Succeeded")
         if job_status.is_indexed(look.job):
-            completions = int(look.job["spec"]["completions"])
+            completions = job_status.completions_of(look.job)
             done = indexes.parse_indexes(look.status.get("completedIndexes", ""), completions)
             found = {index for index in map(indexes.index_of, fresh) if index is not None and index < completions}
             return len(done | found)
@@ -254,7 +254,7 @@ class JobController(Controller):
         )
 
     def _count_indexes(self, look: Look, succeeded: list[Json]) -> None:
-        completions = int(look.job["spec"]["completions"])
+        completions = job_status.completions_of(look.job)
         done = indexes.parse_indexes(look.status.get("completedIndexes", ""), completions)
         done |= {i for i in map(indexes.index_of, succeeded) if i is not None and i < completions}
         if done:

@@ -13,6 +13,7 @@ from rollcheck.sandbox.controllers.disruption import DisruptionController
 from rollcheck.sandbox.controllers.endpointslices import EndpointSliceController
 from rollcheck.sandbox.controllers.garbage import GarbageCollector
 from rollcheck.sandbox.controllers.jobs import JobController
+from rollcheck.sandbox.controllers.legacy import EndpointsController
 from rollcheck.sandbox.controllers.namespaces import NamespaceController
 from rollcheck.sandbox.controllers.nodes import NodeController
 from rollcheck.sandbox.controllers.replicasets import ReplicaSetController
@@ -44,6 +45,7 @@ class Controllers:
         self._registry = registry
         self._controllers: list[Controller] = [kind(registry) for kind in PLAIN]
         self._controllers.append(EndpointSliceController(registry, shared=shared))
+        self._controllers.append(EndpointsController(registry, shared=shared))
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run them until cancelled; started once each has seen all there is."""

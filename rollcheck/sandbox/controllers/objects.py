@@ -35,6 +35,11 @@ def generation_of(obj: Json) -> int:
     return int(obj["metadata"].get("generation") or 0)
 
 
+def spec_of(obj: Json) -> Json:
+    """The spec; never None."""
+    return obj.get("spec") or {}
+
+
 def status_of(obj: Json) -> Json:
     """The status; never None."""
     return obj.get("status") or {}
