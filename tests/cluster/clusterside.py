@@ -104,9 +104,9 @@ class Namespace:
         """Apply them all."""
         self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*manifests]}))
 
-    def wait_available(self, deployment: str, seconds: int = 120) -> None:
+    def wait_available(self, deployment: str, seconds: int = 120, kind: str = "deployment") -> None:
         """Wait until its rollout is complete and the pods before it are gone."""
-        self.kubectl("rollout", "status", f"deployment/{deployment}", f"--timeout={seconds}s")
+        self.kubectl("rollout", "status", f"{kind}/{deployment}", f"--timeout={seconds}s")
         ending = [p["metadata"]["name"] for p in self.pods(deployment) if "deletionTimestamp" in p["metadata"]]
         for pod in ending:
             self.kubectl("wait", "--for=delete", f"pod/{pod}", f"--timeout={seconds}s")

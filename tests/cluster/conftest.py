@@ -53,7 +53,7 @@ class Story:
         out = self.folder / secrets.token_hex(4)
         url = () if "--url" in flags or self.workload.ingress else ("--url", self.url)
         tail = ("--", *command) if command else ()
-        base = ("run", "--deploy", self.workload.name, "-n", self.ns.name, "--out", str(out), "-o", "json", "--yes")
+        base = ("run", "--deploy", self.workload.ref, "-n", self.ns.name, "--out", str(out), "-o", "json", "--yes")
         return rollcheck(*base, *QUICK, *url, *flags, *tail, out=out)
 
 
@@ -81,7 +81,7 @@ def tell(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         ns.apply(workload.objects(cluster.image, cluster.ingress_class, host=f"{ns.name}.example.test"))
         url = ns.node_port_url(workload.name)
         if workload.replicas and ready:
-            ns.wait_available(workload.name)
+            ns.wait_available(workload.name, kind=workload.kind.lower())
             wait_answers(url)
             if workload.ingress:
                 ns.wait_ingress(workload.name)

@@ -59,6 +59,11 @@ class Workload:
         return [*made, self.route(ingress_class, host)] if self.ingress else made
 
     @property
+    def ref(self) -> str:
+        """What kubectl calls it."""
+        return f"{self.kind.lower()}/{self.name}"
+
+    @property
     def labels(self) -> dict[str, str]:
         """What selects its pods."""
         return {"app": self.name}
