@@ -37,14 +37,20 @@ def refused(body: Any, **options: Any) -> str:
         ({"replicas": 1.5}, "cannot unmarshal number 1.5 into"),
         ({"replicas": 1 << 31}, "cannot unmarshal number 2147483648 into"),
         ({"paused": 1}, "cannot unmarshal number into Go struct field DeploymentSpec.spec.paused of type bool"),
-        ({"template": []}, "cannot unmarshal array into Go struct field DeploymentSpec.spec.template of type v1.PodTemplateSpec"),
+        (
+            {"template": []},
+            "cannot unmarshal array into Go struct field DeploymentSpec.spec.template of type v1.PodTemplateSpec",
+        ),
         ({"selector": {"matchLabels": ["a"]}}, "of type map[string]string"),
         ({"template": {"spec": {"containers": {}}}}, "PodSpec.spec.template.spec.containers of type []v1.Container"),
         ({"template": {"spec": {"containers": [{"resources": {"limits": {"cpu": "x y"}}}]}}}, "quantities must match"),
         ({"template": {"metadata": {"creationTimestamp": "yesterday"}}}, 'parsing time "yesterday"'),
-        ({"strategy": {"rollingUpdate": {"maxSurge": {}}}}, "RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge"),
+        (
+            {"strategy": {"rollingUpdate": {"maxSurge": {}}}},
+            "RollingUpdateDeployment.spec.strategy.rollingUpdate.maxSurge",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_type_is_refused_in_the_words_of_go(spec: dict[str, Any], words: str) -> None:
     message = refused({"spec": spec})
     assert message.startswith('Deployment in version "v1" cannot be handled as a Deployment: ')
@@ -202,7 +208,9 @@ pods = st.fixed_dictionaries(
                         {
                             "name": names,
                             "args": st.lists(names, min_size=1),
-                            "ports": st.lists(st.fixed_dictionaries({"containerPort": st.integers(1, 65535)}), min_size=1),
+                            "ports": st.lists(
+                                st.fixed_dictionaries({"containerPort": st.integers(1, 65535)}), min_size=1
+                            ),
                             "resources": st.fixed_dictionaries({"limits": st.just({"cpu": "100m"})}),
                             "readinessProbe": st.fixed_dictionaries(
                                 {
@@ -215,12 +223,14 @@ pods = st.fixed_dictionaries(
                     min_size=1,
                     max_size=2,
                 ),
-                "volumes": st.just([{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "x", "optional": True}}]),
+                "volumes": st.just(
+                    [{"name": "v", "emptyDir": {}}, {"name": "c", "configMap": {"name": "x", "optional": True}}]
+                ),
                 "hostNetwork": st.just(True),
             }
         ),
     }
-)  # fmt: skip
+)
 
 
 @settings(max_examples=25, deadline=None)

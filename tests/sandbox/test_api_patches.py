@@ -52,10 +52,14 @@ def test_a_merge_patch_does_what_its_rfc_says(target: Any, patch: Any, result: A
         ({"a/b": 1, "c~d": 2}, [{"op": "replace", "path": "/a~1b", "value": 3}], {"a/b": 3, "c~d": 2}),
         ({"a/b": 1, "c~d": 2}, [{"op": "remove", "path": "/c~0d"}], {"a/b": 1}),
         ({"a": 1}, [{"op": "replace", "path": "/new", "value": 2}], {"a": 1, "new": 2}),
-        ({"a": 1}, [{"op": "test", "path": "/a", "value": 1}, {"op": "add", "path": "/b", "value": 2}], {"a": 1, "b": 2}),
+        (
+            {"a": 1},
+            [{"op": "test", "path": "/a", "value": 1}, {"op": "add", "path": "/b", "value": 2}],
+            {"a": 1, "b": 2},
+        ),
         ({"a": 1}, [{"op": "add", "path": "", "value": {"x": 1}}], {"x": 1}),
     ],
-)  # fmt: skip
+)
 def test_a_json_patch_does_what_its_rfc_says(target: Any, operations: Any, result: Any) -> None:
     assert patches.json_patch(target, operations) == result
 
@@ -98,9 +102,11 @@ def test_a_patch_of_absurd_length_is_refused() -> None:
 
 trees = st.recursive(
     st.one_of(st.integers(0, 3), st.text("ab", max_size=2), st.booleans()),
-    lambda below: st.one_of(st.lists(below, max_size=3), st.dictionaries(st.text("abc", min_size=1, max_size=2), below, max_size=3)),
+    lambda below: st.one_of(
+        st.lists(below, max_size=3), st.dictionaries(st.text("abc", min_size=1, max_size=2), below, max_size=3)
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=30, deadline=None)

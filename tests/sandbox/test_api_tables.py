@@ -38,12 +38,27 @@ def test_cells_are_those_of_a_real_server(kind: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (-5, "<invalid>"), (-1, "0s"), (0, "0s"), (1.9, "1s"), (119, "119s"), (120, "2m"), (200, "3m20s"), (600, "10m"),
-        (3 * 3600 - 1, "179m"), (3 * 3600, "3h"), (4 * 3600 + 120, "4h2m"), (8 * 3600, "8h"), (47 * 3600, "47h"),
-        (48 * 3600, "2d"), (52 * 3600, "2d4h"), (8 * 86400, "8d"), (729 * 86400, "729d"), (735 * 86400, "2y5d"),
+        (-5, "<invalid>"),
+        (-1, "0s"),
+        (0, "0s"),
+        (1.9, "1s"),
+        (119, "119s"),
+        (120, "2m"),
+        (200, "3m20s"),
+        (600, "10m"),
+        (3 * 3600 - 1, "179m"),
+        (3 * 3600, "3h"),
+        (4 * 3600 + 120, "4h2m"),
+        (8 * 3600, "8h"),
+        (47 * 3600, "47h"),
+        (48 * 3600, "2d"),
+        (52 * 3600, "2d4h"),
+        (8 * 86400, "8d"),
+        (729 * 86400, "729d"),
+        (735 * 86400, "2y5d"),
         (9 * 365 * 86400, "9y"),
     ],
-)  # fmt: skip
+)
 def test_spans_are_written_as_kubectl_writes_them(seconds: float, text: str) -> None:
     assert ages.human(seconds) == text
 
@@ -73,16 +88,37 @@ INITIALIZED = [{"type": "Initialized", "status": "True"}]
         ({}, "0/3", "Pending"),
         ({"reason": "Evicted", "phase": "Failed"}, "0/3", "Evicted"),
         ({"initContainerStatuses": [state("i", state={"running": {}})]}, "0/3", "Init:0/2"),
-        ({"initContainerStatuses": [state("i", state={"waiting": {"reason": "CrashLoopBackOff"}})]}, "0/3", "Init:CrashLoopBackOff"),
+        (
+            {"initContainerStatuses": [state("i", state={"waiting": {"reason": "CrashLoopBackOff"}})]},
+            "0/3",
+            "Init:CrashLoopBackOff",
+        ),
         ({"initContainerStatuses": [state("i", state={"terminated": {"exitCode": 3}})]}, "0/3", "Init:ExitCode:3"),
         ({"initContainerStatuses": [state("i", **ENDED), state("s", state={"waiting": {}})]}, "0/3", "Init:1/2"),
-        ({"initContainerStatuses": [state("i", **ENDED), state("s", **RUNNING)], "containerStatuses": [state("a", **RUNNING), state("b", state={"waiting": {"reason": "ErrImagePull"}})]}, "2/3", "ErrImagePull"),
-        ({"phase": "Running", "containerStatuses": [state("a", state={"terminated": {"exitCode": 137, "signal": 9}}), state("b", **RUNNING)]}, "1/3", "Signal:9"),
+        (
+            {
+                "initContainerStatuses": [state("i", **ENDED), state("s", **RUNNING)],
+                "containerStatuses": [state("a", **RUNNING), state("b", state={"waiting": {"reason": "ErrImagePull"}})],
+            },
+            "2/3",
+            "ErrImagePull",
+        ),
+        (
+            {
+                "phase": "Running",
+                "containerStatuses": [
+                    state("a", state={"terminated": {"exitCode": 137, "signal": 9}}),
+                    state("b", **RUNNING),
+                ],
+            },
+            "1/3",
+            "Signal:9",
+        ),
         ({"phase": "Running", "containerStatuses": [state("a", **ENDED), state("b", **RUNNING)]}, "1/3", "NotReady"),
         ({"phase": "Running", "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, "0/3", "Terminating"),
         ({"phase": "Succeeded", "metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, "0/3", "Succeeded"),
     ],
-)  # fmt: skip
+)
 def test_the_word_for_a_pod_tells_of_its_containers(what: dict[str, Any], ready: str, word: str) -> None:
     cells = tables.table("Pod", [pod(**what)], NOW)["rows"][0]["cells"]
     assert cells[1:3] == [ready, word]

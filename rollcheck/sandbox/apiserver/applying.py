@@ -5,6 +5,7 @@ Rules: sigs.k8s.io/structured-merge-diff `merge/update.go`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from rollcheck.sandbox import status
@@ -14,7 +15,10 @@ from rollcheck.sandbox.apiserver.fieldsets import Fields
 from rollcheck.sandbox.apiserver.managedfields import APPLY, FIRST, UPDATE, Manager, Owned, Owners
 from rollcheck.sandbox.resources import Resource
 from rollcheck.sandbox.status import ApiFailure, Cause
-from rollcheck.sandbox.trees import Json, clone
+from rollcheck.sandbox.trees import Json, at, clone
+
+KUBECTL = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def read_config(body: bytes, resource: Resource) -> Json:
@@ -86,12 +90,38 @@ def apply(
         new = fieldsets.without(type_, new, gone, owned_still)
     changed, removed = fieldsets.difference(type_, before, new)
     conflicts = {m: both for m, owned in others.items() if (both := changed & owned.fields)}
-    if conflicts and not force:
-        raise _conflict(conflicts)
+    if not force:
+        own = _last_applied_by_kubectl(resource, type_, live) if name == KUBECTL and conflicts else set()
+        contested = {m: left for m, both in conflicts.items() if (left := both - own)}
+        if contested:
+            raise _conflict(contested)
     left: Owners = {m: _less(owned, removed | conflicts.get(m, set()), stamp) for m, owned in others.items()}
     since = owners[who].time if who in owners and last == wanted else stamp
     left[who] = Owned(wanted, since)
+    if name == KUBECTL:
+        new = _told_again(live, new, config)
     return _finished(live, new, managedfields.write(left))
+
+
+def _last_applied_by_kubectl(resource: Resource, type_: Type, live: Json | None) -> Fields:
+    """What kubectl itself applied on the client's side and nobody has changed since: it may take that over."""
+    text = at(live, "metadata", "annotations", LAST_APPLIED)
+    try:
+        before, _ = decoding.convert(json.loads(text or ""), resource.api_version, resource.kind)
+        fields = fieldsets.of_config(type_, before)
+    except (ValueError, TypeError, AttributeError, decoding.Misfit, fieldsets.Duplicates):
+        return set()  # a user may write there whatever he likes
+    changed, removed = fieldsets.difference(type_, before, live)
+    return fields - changed - removed
+
+
+def _told_again(live: Json | None, new: Json, config: Json) -> Json:
+    """Where kubectl has noted what it applied last, the note brought up to date, for a later `apply`."""
+    if at(live, "metadata", "annotations", LAST_APPLIED) is None:
+        return new
+    text = json.dumps(config, separators=(",", ":"), sort_keys=True) + "\n"
+    annotations = {**new["metadata"]["annotations"], LAST_APPLIED: text}
+    return {**new, "metadata": {**new["metadata"], "annotations": annotations}}
 
 
 def _owners(type_: Type, live: Json | None, resource: Resource, stamp: str) -> Owners:

@@ -210,6 +210,8 @@ class ApiServer:
             return Answer(body=dump(discovery.aggregated(path == "/api", version)), content_type=media)
         if path in HEALTH or path.startswith(("/livez/", "/readyz/", "/healthz/")):
             return Answer(body=b"ok", content_type="text/plain; charset=utf-8")
+        if path == "/openapi/v2" and openapi.V2_PROTOBUF in request.headers.get("accept", ""):
+            return Answer(body=openapi.v2_protobuf(), content_type=openapi.V2_PROTOBUF.replace("@", "."))
         found = self._plain_document(path)
         return Answer(body=found) if found is not None else page_not_found()
 
