@@ -262,7 +262,8 @@ def test_the_signal_is_the_manifests_else_the_images_else_sigterm(
 ) -> None:
     async def test(world: World) -> None:
         program = says("SIGTERM", "SIGWINCH", "SIGUSR1")
-        await up(world, container(image=image, command=["python3", "-c", program], lifecycle=lifecycle))
+        one = container(image=image, command=["python3", "-c", program], lifecycle=lifecycle)
+        await up(world, one, os={"name": "linux"})
         follow: list[str] = []
 
         async def read() -> None:
