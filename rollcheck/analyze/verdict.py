@@ -26,7 +26,7 @@ from rollcheck.analyze.generator import Fault, explained, is_local_limit
 from rollcheck.analyze.model import BaselineReport, Cause, Outage, PodLife, Timeline, Verdict, began
 from rollcheck.analyze.obstacles import cluster_changed, incomplete, unproven
 from rollcheck.analyze.outages import longest_and_number
-from rollcheck.analyze.words import number
+from rollcheck.analyze.words import number, rounded_up
 from rollcheck.facts.attempts import Lane
 from rollcheck.facts.clock import Instant
 
@@ -166,7 +166,7 @@ def _headline(evidence: Evidence, lost: bool) -> str:
     count = _lost(evidence)
     held, beside = _in_outages(evidence)
     outages, longest = longest_and_number(held)
-    spread = f" in {number(outages, 'outage')} of at most {longest:.1f} s" if outages else ""
+    spread = f" in {number(outages, 'outage')} of at most {rounded_up(longest):.1f} s" if outages else ""
     if spread and beside:
         spread = f", all but {beside}{spread}{',' if while_ else ''}"
     first = f"{count:,} of {number(evidence.sent, 'request')} {_were(count)} lost{spread}{while_}"

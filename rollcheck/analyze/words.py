@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+
+def rounded_up(seconds: float) -> float:
+    """A bound in tenths of a second, never below what it bounds; a float's last bits make it no tenth more."""
+    return math.ceil(round(seconds * 10, 6)) / 10
+
 
 def number(count: int, noun: str, plural: str = "") -> str:
     """`1 pod`, `8,412 requests`."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from rollcheck.analyze.compare import METHOD, Comparison, Difference
 from rollcheck.analyze.exposure import replacement_counts
 from rollcheck.analyze.model import Analysis
+from rollcheck.analyze.outages import longest_and_number
 from rollcheck.analyze.results import Curve, Result
+from rollcheck.analyze.words import rounded_up
 from rollcheck.facts.attempts import Stage
-from rollcheck.facts.clock import SECOND
 from rollcheck.render.comparison import difference_cells, difference_words, verdict
 from rollcheck.render.html.causes import causes_section
 from rollcheck.render.html.curve import percentile_curve
@@ -105,14 +106,14 @@ def _changed(a: Analysis, b: Analysis) -> Html:
 def _summed(analysis: Analysis) -> dict[str, str]:
     """A run in a dozen figures, the same ones for every run."""
     since = replacement_counts(analysis.timeline)
-    longest = max((outage.bound.length for outage in analysis.outages), default=None)
+    outages, longest = longest_and_number(analysis.outages)
     reach = max((each.seconds for each in analysis.propagation), default=None)
     killed = sum(pod.killed for pod in analysis.timeline.pods if pod.generation == "old")
     told = {
         "verdict": analysis.verdict.value,
         "lost since the trigger": f"{count(since.failed)} of {count(since.sent)}",
         "never sent": count(analysis.counts.not_sent),
-        "longest outage": "none" if longest is None else f"≤ {seconds(longest / SECOND)}",
+        "longest outage": f"≤ {rounded_up(longest):,.1f} s" if outages else "none",
         "pods replaced": count(analysis.bounds.pods_replaced),
         "killed at the end of their grace": count(killed),
         "new connections to a deleted pod": "–" if reach is None else f"up to {seconds(reach[1])}",

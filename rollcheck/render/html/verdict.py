@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from rollcheck.analyze.exposure import replacement_counts
 from rollcheck.analyze.model import Analysis, PodLife, StageLatency, Verdict
+from rollcheck.analyze.outages import longest_and_number
+from rollcheck.analyze.words import rounded_up
 from rollcheck.facts.attempts import Stage
-from rollcheck.facts.clock import SECOND
 from rollcheck.facts.document import Header
 from rollcheck.render.axis import axis_of
 from rollcheck.render.html.markup import Html, el, joined
 from rollcheck.render.settings import without_user
 from rollcheck.render.tables import lane_counts, since_trigger
-from rollcheck.render.text import count, counted, seconds, sentence
+from rollcheck.render.text import count, counted, offset, seconds, sentence
 
 TONES = {Verdict.GRACEFUL: "good", Verdict.NOT_GRACEFUL: "bad", Verdict.INCONCLUSIVE: "unsure"}
 SIGNS = {"good": "✓", "bad": "✕", "unsure": "?"}
@@ -85,15 +86,14 @@ def _lost(analysis: Analysis) -> tuple[str, str, str]:
 
 
 def _outage(analysis: Analysis) -> tuple[str, str, str]:
-    axis = axis_of(analysis)
-    longest = max(analysis.outages, key=lambda outage: outage.bound.length, default=None)
-    if longest is None:
+    outages, longest = longest_and_number(analysis.outages)
+    if not outages:
         spans = [s for s in analysis.bounds.shortest_outage_s.values() if s < float("inf")]
         seen = f"under {seconds(max(spans))} would not show" if spans else "not known what would show"
         return "Longest outage", "none", seen
-    at = axis.at(longest.window.start)
-    kind = "nothing answered" if longest.full else "some were answered"
-    return "Longest outage", f"≤ {seconds(longest.bound.length / SECOND)}", f"from {at:+.2f} s, {longest.lane}; {kind}"
+    first = axis_of(analysis).at(min(outage.window.start for outage in analysis.outages))
+    begun = f"the first began at {offset(first)} s" if outages > 1 else f"began at {offset(first)} s"
+    return "Longest outage", f"≤ {rounded_up(longest):,.1f} s", f"{counted(outages, 'outage')}, {begun}"
 
 
 def _replaced(analysis: Analysis) -> tuple[str, str, str] | None:

@@ -224,3 +224,11 @@ def test_names_are_told_in_full_on_one_line(text):
 
 def test_a_graceful_run_says_what_would_not_have_shown():
     assert "would not show" in words(read(render_run(graceful())))
+
+
+def test_the_longest_outage_is_rounded_up_never_down():
+    tiles = tree_of("immediate-exit").all("dl", class_="tiles")[0]
+    (outage,) = immediate_exit().outages
+
+    assert outage.bound.length == 520_000_000
+    assert "≤ 0.6 s" in words(tiles)
