@@ -95,7 +95,7 @@ def lane_lines(analysis: Analysis, width: int) -> list[str]:
 def since_trigger(analysis: Analysis) -> str:
     """What to call the time that headlines count: from the trigger to the end."""
     trigger = analysis.timeline.trigger
-    return f"since the {trigger.kind}" if trigger else "since the trigger"
+    return f"since the {trigger.kind}" if trigger and trigger.kind != "none" else "since the trigger"
 
 
 def pod_lines(analysis: Analysis, width: int) -> list[str]:

@@ -102,6 +102,7 @@ class Drain:
         refused: list[str] = []
         try:
             await self._cordon(ground)
+            await self._look_again(ground)
             ground.say(f"evicting {', '.join(full_name(p) for p in self.selection.evicted)}")
             with one_error():
                 async with trio.open_nursery() as nursery:
@@ -120,6 +121,13 @@ class Drain:
 
     async def stop(self, ground: Ground) -> None:
         """No further pod is evicted; the journal has the node."""
+
+    async def _look_again(self, ground: Ground) -> None:
+        """What came to the node before it was cordoned is drained too, or keeps it from being drained."""
+        self.selection = await self._select()
+        if self.selection.problem:
+            raise UsageError(f"node {self.node} cannot be drained: {self.selection.problem}")
+        self._check_others(set(ground.pods))
 
     # Before
 
