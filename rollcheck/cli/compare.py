@@ -1,4 +1,4 @@
-"""`rollcheck compare`: two loads side by side, and whether they differ by more than the noise."""
+"""`rollcheck compare`: two runs or two loads side by side, and whether they differ by more than chance or noise."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rollcheck.cli.compareruns import compare_two_runs, runs_at
 from rollcheck.cli.options import Output, check_output
 from rollcheck.errors import DiskFull, DocumentError, UsageError
 
 if TYPE_CHECKING:
     from rollcheck.analyze.compare import Comparison
     from rollcheck.analyze.results import Result
-    from rollcheck.facts.document import Document
 
 SAME, WORSE, UNKNOWN = 0, 1, 3
 WIDEST, UNSEEN = 110, 80
 RESULT = "fortio.json"
-COMPARE_EPILOG = """A and B are each a folder that `rollcheck load --out` wrote, or a JSON file that `rollcheck load
--json` or fortio itself wrote. With --html they may be folders of two runs, before a fix and after it.
+COMPARE_EPILOG = """A and B are both runs, folders that `rollcheck run` wrote; or both loads, folders that
+`rollcheck load --out` wrote or JSON files that `rollcheck load -json` or fortio itself wrote.
 
-Exit codes: 0; with --fail-if-worse 1 when B is worse than A by more than the noise, and 3 when noise cannot be judged
-(fortio's JSON tells nothing about single seconds). 2 for what cannot be read.
+Exit codes: 0; with --fail-if-worse 1 when B is worse than A by more than chance or noise, and 3 when that cannot be
+judged (an inconclusive run; fortio's JSON, which tells nothing about single seconds). 2 for what cannot be read.
 """
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="The load before.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The load after.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="The run or load before.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The run or load after.")],
     output: Output = "text",
     as_json: Annotated[bool, typer.Option("--json", help="The same as -o json.")] = False,
     figure: Annotated[
         list[Path] | None, typer.Option("--figure", metavar="FILE", help="A picture, .png or .svg; again for more.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="A page with both beside each other; of two runs too.")
+        Path | None, typer.Option("--html", metavar="FILE", help="A page with both beside each other.")
     ] = None,
     tolerance: Annotated[
         str,
@@ -47,18 +47,24 @@ def compare(
         bool, typer.Option("--fail-if-worse", help="Exit 1 when B is worse by more than the noise.")
     ] = False,
 ) -> None:
-    """Compare two loads: percentiles, rate and losses, and whether they differ by more than the noise."""
+    """Compare two runs (verdicts, losses, causes) or two loads (percentiles, rate, losses), beyond chance and noise."""
     check_output(output)
     share = _share(tolerance)
     for path in figure or ():
         if path.suffix.lower() not in (".png", ".svg"):
             raise UsageError(f"--figure {path}: give a name that ends with .png or .svg")
+    runs = runs_at(a, b)
+    if runs is not None:
+        if figure:
+            raise UsageError("--figure is for two loads; each run has its pictures in its folder, and --html has both")
+        names, as_json = (str(a), str(b)), as_json or output == "json"
+        raise typer.Exit(compare_two_runs(runs, names, as_json=as_json, fail_if_worse=fail_if_worse, html=html))
     from rollcheck.analyze.compare import compare as compared
 
     comparison = compared(_read(a), _read(b), tolerance=share)
     _draw(comparison, figure or [])
     if html is not None:
-        _write_page(comparison, a, b, html)
+        _write_page(comparison, html)
     _print(comparison, as_json or output == "json")
     if not fail_if_worse:
         raise typer.Exit(SAME)
@@ -106,38 +112,19 @@ def _read(path: Path) -> Result:
     return decode_result(data, str(path))
 
 
-def _write_page(comparison: Comparison, a: Path, b: Path, page: Path) -> None:
-    """Write the page of two runs, or else of two loads.
+def _write_page(comparison: Comparison, page: Path) -> None:
+    """Write the page of two loads.
 
     Raises:
-        DocumentError: a document cannot be read.
         DiskFull: the page could not be written.
     """
-    from rollcheck.render.html.pair import render_loads, render_runs
+    from rollcheck.render.html.pair import render_loads
 
-    runs = [_run(path) for path in (a, b)]
-    first, second = runs
-    if first is not None and second is not None:
-        from rollcheck.analyze.analysis import analyse
-
-        data = render_runs(analyse(first), analyse(second), (str(a), str(b)))
-    else:
-        data = render_loads(comparison)
+    data = render_loads(comparison)
     try:
         page.write_bytes(data)
     except OSError as e:
         raise DiskFull(f"--html: {page} could not be written: {e.strerror}") from e
-
-
-def _run(path: Path) -> Document | None:
-    """The document at a path if it is of a run, None of a load or of what is no document."""
-    from rollcheck.record import FACTS, read_document
-
-    facts = path / FACTS if path.is_dir() else path
-    if facts.suffix != ".jsonl" or not facts.exists():
-        return None
-    document = read_document(facts)
-    return document if document.header.kind == "run" else None
 
 
 def _draw(comparison: Comparison, paths: list[Path]) -> None:

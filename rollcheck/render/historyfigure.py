@@ -85,7 +85,7 @@ def _latency(axes: Axes, values: Sequence[float | None]) -> None:
     if not any(values):
         return
     beside = axes.twinx()
-    beside.set_label(axes.get_label().replace("lost", "p99"))
+    beside.set_label(str(axes.get_label()).replace("lost", "p99"))
     beside.spines["right"].set_visible(True)
     drawn = [float("nan") if value is None else value for value in values]
     beside.plot(range(len(drawn)), drawn, color=BLUE, linewidth=1.2, marker=".", linestyle="--", label="p99", zorder=3)
