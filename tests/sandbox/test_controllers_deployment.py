@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import trio
-from little_cluster import LittleCluster, deployment, on_cluster, set_image
+from little_cluster import LittleCluster, deployment, on_cluster, pod_template, set_image
 
+from rollcheck.sandbox.controllers.hashes import template_hash
 from rollcheck.sandbox.controllers.pods import is_ready
-from rollcheck.sandbox.resources import DEPLOYMENTS, PODS
+from rollcheck.sandbox.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 
 
 def test_a_new_deployment_gets_its_pods_and_says_that_it_is_available() -> None:
@@ -334,5 +335,21 @@ def test_available_is_false_below_the_least_and_true_again_above_it() -> None:
             cluster.say(pod, "Running", ready=True)
         await cluster.settle(0.5)
         assert cluster.condition(cluster.deployment(), "Available")["status"] == "True"
+
+    on_cluster(story)
+
+
+def test_another_template_under_the_same_hash_is_told_apart_by_a_count() -> None:
+    async def story(cluster: LittleCluster) -> None:
+        digest = template_hash(cluster.registry.create(DEPLOYMENTS, "default", deployment())["spec"]["template"])
+        cluster.registry.delete(DEPLOYMENTS, "default", "web")
+        labels = {"app": "web", "mine": "yes"}
+        spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod_template()}
+        spec["template"]["metadata"]["labels"] = labels
+        cluster.registry.create(REPLICA_SETS, "default", {"metadata": {"name": f"web-{digest}"}, "spec": spec})
+        await stand(cluster)
+
+        assert cluster.deployment()["status"]["collisionCount"] == 1
+        assert f"web-{digest}" not in {pod["metadata"]["generateName"].rstrip("-") for pod in cluster.pods()}
 
     on_cluster(story)

@@ -345,3 +345,19 @@ def test_endpoints_follow_a_moment_later_without_those_that_end() -> None:
         assert cluster.registry.peek(ENDPOINTS, "default", "web") is None
 
     on_cluster(story)
+
+
+def test_with_shared_addresses_a_pod_becomes_an_endpoint_with_the_port_it_tells() -> None:
+    async def story(cluster: LittleCluster) -> None:
+        create_service(cluster)
+        cluster.registry.create(DEPLOYMENTS, "default", deployment(replicas=2))
+        await cluster.until(lambda: len(ready(cluster)) == 2)
+        for number, one in enumerate(cluster.pods()):
+            note = {endpoints.REAL_PORTS: json.dumps({"8080": 40000 + number})}
+            cluster.edit(PODS, one["metadata"]["name"], lambda obj, n=note: obj["metadata"].update(annotations=n))
+        await cluster.settle(0.1)
+
+        assert sorted(piece["ports"][0]["port"] for piece in slices(cluster)) == [40000, 40001]
+        assert len(ready(cluster)) == 2
+
+    on_cluster(story, shared=True)

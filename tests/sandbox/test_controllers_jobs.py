@@ -189,3 +189,17 @@ def test_deleting_a_job_takes_its_pods_along() -> None:
         assert cluster.pods(alive=False) == []
 
     on_cluster(story)
+
+
+def test_a_finished_job_goes_with_its_pods_once_its_time_is_over() -> None:
+    async def story(cluster: LittleCluster) -> None:
+        cluster.fate = lambda pod: "Succeeded"
+        start(cluster, ttlSecondsAfterFinished=60)
+        await cluster.until(lambda: is_over(cluster))
+        await cluster.settle(50)
+        assert len(cluster.pods()) == 1
+        await cluster.settle(15)
+
+        assert cluster.registry.list(JOBS, "default") == cluster.pods(alive=False) == []
+
+    on_cluster(story)

@@ -23,6 +23,7 @@ from rollcheck.sandbox.resources import (
     SERVICE_ACCOUNTS,
     SERVICES,
 )
+from rollcheck.sandbox.status import ApiFailure
 
 Json = dict[str, Any]
 
@@ -112,6 +113,33 @@ def test_an_evicted_pod_is_counted_out_at_once_and_a_second_eviction_waits() -> 
         await cluster.settle(12)
 
         assert budget(cluster) == (3, 2, 3, 1)
+
+    on_cluster(story)
+
+
+def evict(cluster: LittleCluster, name: str) -> None:
+    cluster.registry.evict("default", name, {"metadata": {"name": name, "namespace": "default"}})
+
+
+def test_evictions_are_refused_until_the_replacement_is_ready() -> None:
+    async def story(cluster: LittleCluster) -> None:
+        create_budget(cluster, maxUnavailable=1)
+        await stand(cluster)
+        cluster.start_s = 10.0
+        first, second = (pod["metadata"]["name"] for pod in cluster.pods()[:2])
+        evict(cluster, first)
+        with pytest.raises(ApiFailure) as refused:
+            evict(cluster, second)
+        assert refused.value.code == 429
+        await cluster.settle(1)
+        with pytest.raises(ApiFailure):
+            evict(cluster, second)
+        await cluster.settle(12)
+        evict(cluster, second)
+
+        assert "disruptedPods" in cluster.registry.get(PDBS, "default", "web")["status"]
+        await cluster.settle(1)
+        assert "disruptedPods" not in cluster.registry.get(PDBS, "default", "web")["status"]
 
     on_cluster(story)
 
@@ -253,7 +281,9 @@ def test_pods_of_a_node_that_is_gone_are_removed_and_replaced_elsewhere() -> Non
     async def story(cluster: LittleCluster) -> None:
         await stand(cluster, replicas=2)
         cluster.registry.delete(NODES, None, "n1")
-        await cluster.settle()
+        await cluster.settle(35)
+        assert len(cluster.pods()) == 2
+        await cluster.settle(10)
 
         assert {pod["spec"]["nodeName"] for pod in cluster.pods()} == {"n2"}
         assert len(cluster.pods(alive=False)) == 2

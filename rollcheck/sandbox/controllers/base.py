@@ -15,6 +15,7 @@ import trio
 from rollcheck.sandbox import selectors
 from rollcheck.sandbox.controllers.fenceposts import slow_start
 from rollcheck.sandbox.controllers.objects import controller_of, is_controlled_by, is_deleting, key_of, labels_of
+from rollcheck.sandbox.controllers.pods import vital_signs
 from rollcheck.sandbox.controllers.workqueue import LOG, UNREADABLE, Key, WorkQueue, work_off
 from rollcheck.sandbox.events import EventRecorder
 from rollcheck.sandbox.registry import Registry
@@ -81,6 +82,17 @@ class Controller:
                 owner = controller_of(obj) if obj is not None else None
                 if obj is not None and owner is not None and owner["kind"] == kind:
                     self.queue.add((namespace_of(obj), owner["name"]))
+
+        return handler
+
+    def wake_owner_of_pod(self, kind: str) -> Handler:
+        """`wake_owner` for pods, when something has changed that an owner counts."""
+        wake = self.wake_owner(kind)
+
+        def handler(change: Change) -> None:
+            before = change.previous
+            if change.type != "MODIFIED" or before is None or vital_signs(before) != vital_signs(change.object):
+                wake(change)
 
         return handler
 

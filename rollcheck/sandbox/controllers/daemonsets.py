@@ -31,7 +31,7 @@ class DaemonSetController(Controller):
         self._failed: dict[tuple[str, str], tuple[int, float]] = {}
         return {
             DAEMON_SETS: self.wake,
-            PODS: self.wake_selecting(DAEMON_SETS, self.wake_owner("DaemonSet")),
+            PODS: self.wake_selecting(DAEMON_SETS, self.wake_owner_of_pod("DaemonSet")),
             NODES: self._node_changed,
         }
 

@@ -8,6 +8,7 @@ from rollcheck.sandbox.controllers import budgets, conditions
 from rollcheck.sandbox.controllers.base import Controller, Handler, TryLater, chooser
 from rollcheck.sandbox.controllers.deployment_status import size_of
 from rollcheck.sandbox.controllers.objects import controller_of, generation_of, key_of, labels_of, spec_of, status_of
+from rollcheck.sandbox.controllers.pods import vital_signs
 from rollcheck.sandbox.controllers.workqueue import Key
 from rollcheck.sandbox.resources import DEPLOYMENTS, PDBS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
 from rollcheck.sandbox.selectors import text_of
@@ -31,6 +32,9 @@ class DisruptionController(Controller):
         }
 
     def _pod_changed(self, change: Change) -> None:
+        before = change.previous
+        if change.type == "MODIFIED" and before is not None and vital_signs(before) == vital_signs(change.object):
+            return
         sights = [labels_of(pod) for pod in (change.previous, change.object) if pod is not None]
         for budget in self.registry.list(PDBS, namespace_of(change.object)):
             if any(map(chooser(spec_of(budget).get("selector")), sights)):

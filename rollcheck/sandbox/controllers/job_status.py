@@ -96,6 +96,16 @@ def deadline_in(job: Json, now: datetime) -> float | None:
     return (start + timedelta(seconds=int(seconds)) - now).total_seconds()
 
 
+def expires_in(job: Json, now: datetime) -> float | None:
+    """Seconds until a finished Job is to be deleted; None for one that stays."""
+    seconds = job["spec"].get("ttlSecondsAfterFinished")
+    ends = [c for c in status_of(job).get("conditions") or () if c.get("type") in (COMPLETE, FAILED)]
+    end = parse_time(ends[0].get("lastTransitionTime")) if ends else None
+    if seconds is None or end is None:
+        return None
+    return (end + timedelta(seconds=int(seconds)) - now).total_seconds()
+
+
 def wanted_active(job: Json, active: int, succeeded: int) -> int:
     """How many pods should be running now."""
     parallelism = int(job["spec"].get("parallelism", 1))

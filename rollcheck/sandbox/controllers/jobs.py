@@ -15,6 +15,7 @@ from rollcheck.sandbox.controllers.victims import in_deletion_order
 from rollcheck.sandbox.controllers.workqueue import Key
 from rollcheck.sandbox.resources import JOBS, PODS, Resource
 from rollcheck.sandbox.status import ApiFailure
+from rollcheck.sandbox.store import Change
 from rollcheck.sandbox.trees import Json, clone, name_of, namespace_of, uid_of
 
 
@@ -57,7 +58,12 @@ class JobController(Controller):
     def watched(self) -> Mapping[Resource, Handler]:
         """Jobs and pods."""
         self._backoffs: dict[str, Backoff] = {}
-        return {JOBS: self.wake, PODS: self.wake_selecting(JOBS, self.wake_owner("Job"))}
+        return {JOBS: self._job_changed, PODS: self.wake_selecting(JOBS, self.wake_owner_of_pod("Job"))}
+
+    def _job_changed(self, change: Change) -> None:
+        self.wake(change)
+        if change.type == "DELETED":
+            self._backoffs.pop(uid_of(change.object), None)
 
     async def reconcile(self, key: Key) -> None:
         """Pods as they are needed, those that ended counted, the status."""
@@ -69,6 +75,7 @@ class JobController(Controller):
         if job_status.is_finished(job):
             self._let_go([pod for pod in pods if job_status.is_tracked(pod)])
             self._backoffs.pop(uid_of(job), None)
+            self._expire(key, job)
             return
         look = Look(job, pods, clone(status_of(job)))
         if not job_status.is_suspended(job):
@@ -82,6 +89,16 @@ class JobController(Controller):
         self._track(look)
         if failure is not None:
             raise failure
+
+    def _expire(self, key: Key, job: Json) -> None:
+        """Delete a finished Job once its ttlSecondsAfterFinished is over."""
+        left = job_status.expires_in(job, self.now())
+        if left is None or is_deleting(job):
+            return
+        if left > 0:
+            self.queue.add_after(key, left)
+        else:
+            self.registry.delete(JOBS, key[0], key[1], uid=uid_of(job), propagation="Foreground")
 
     def _orphans(self, key: Key, uid: str) -> list[Json]:
         """Pods that a Job of this name, which is gone, left uncounted: nobody else takes their finalizer off."""

@@ -25,6 +25,7 @@ UNREACHABLE = "node.kubernetes.io/unreachable"
 OURS = (NOT_READY, UNREACHABLE, UNSCHEDULABLE_TAINT)
 GRACE_S = 50.0
 LOOK_S = 5.0
+QUARANTINE_S = 40.0
 LEASE_NAMESPACE = "kube-node-lease"
 SILENT = "Kubelet stopped posting node status."
 
@@ -36,6 +37,7 @@ class NodeController(Controller):
 
     def watched(self) -> Mapping[Resource, Handler]:
         """Nodes, and pods as they are bound."""
+        self._gone: dict[str, datetime] = {}
         return {NODES: self._node_changed, PODS: self._pod_changed}
 
     def _node_changed(self, change: Change) -> None:
@@ -54,8 +56,9 @@ class NodeController(Controller):
         """See to one Node."""
         node = self.registry.peek(NODES, None, key[1])
         if node is None:
-            self._remove_pods(key[1])
+            self._remove_pods(key)
             return
+        self._gone.pop(key[1], None)
         if self._is_silent(node):
             node = self._call_unknown(node)
         node = self._set_taints(node)
@@ -128,29 +131,44 @@ class NodeController(Controller):
                 self.queue.add_after(key, left)
 
     def _delete(self, pod: Json) -> None:
-        text = "Taint manager: deleting due to NoExecute taint"
-        condition = conditions.new_condition(
-            "DisruptionTarget", "True", "DeletionByTaintManager", text, self.registry.clock.stamp()
-        )
+        place = namespace_of(pod), name_of(pod)
+        self.events.emit(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {place[0]}/{place[1]}")
+        self._note_disruption(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", "")
+        self.registry.delete(PODS, *place, uid=uid_of(pod))
 
+    def _note_disruption(self, pod: Json, reason: str, text: str, phase: str) -> None:
+        """Say on the pod why it is to go, and in which phase it ends where nobody else will say so."""
+        stamp = self.registry.clock.stamp()
+        condition = conditions.new_condition("DisruptionTarget", "True", reason, text, stamp)
         condition["observedGeneration"] = generation_of(pod)
 
         def change(copy: Json) -> None:
             status = copy.setdefault("status", {})
             status["conditions"] = conditions.put(status.get("conditions"), condition)
+            if phase and not is_terminal(copy):
+                status["phase"] = phase
 
         place = namespace_of(pod), name_of(pod)
-        self.events.emit(pod, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {place[0]}/{place[1]}")
         self.registry.modify(PODS, *place, change, subresource="status", manager=self.manager)
-        self.registry.delete(PODS, *place, uid=uid_of(pod))
+
+    def _remove_pods(self, key: Key) -> None:
+        """Remove what is bound to a node that is gone, once it has been so for a while: nobody else would."""
+        pods = self.registry.list(PODS, fields=f"spec.nodeName={key[1]}")
+        if not pods:
+            self._gone.pop(key[1], None)
+            return
+        since = self._gone.setdefault(key[1], self.now())
+        left = (since + timedelta(seconds=QUARANTINE_S) - self.now()).total_seconds()
+        if left > 0:
+            self.queue.add_after(key, left)
+            return
+        for pod in pods:
+            self._note_disruption(pod, "DeletionByPodGC", "PodGC: node no longer exists", "Failed")
+            self.registry.delete(PODS, namespace_of(pod), name_of(pod), grace=0, uid=uid_of(pod))
 
     def _pods(self, node: str) -> list[Json]:
         pods = self.registry.list(PODS, fields=f"spec.nodeName={node}")
         return [pod for pod in pods if not is_terminal(pod) and not is_deleting(pod)]
-
-    def _remove_pods(self, node: str) -> None:
-        for pod in self.registry.list(PODS, fields=f"spec.nodeName={node}"):
-            self.registry.delete(PODS, namespace_of(pod), name_of(pod), grace=0, uid=uid_of(pod))
 
 
 def _wanted_taints(node: Json) -> list[Json]:

@@ -78,6 +78,20 @@ def is_terminating(pod: Json) -> bool:
     return not is_terminal(pod) and is_deleting(pod)
 
 
+def vital_signs(pod: Json) -> tuple[object, ...]:
+    """What of a pod decides how it counts for its owner; the rest of what a kubelet writes moves nobody."""
+    meta, status = pod["metadata"], status_of(pod)
+    return (
+        meta.get("deletionTimestamp"),
+        meta.get("labels"),
+        meta.get("ownerReferences"),
+        meta.get("finalizers"),
+        status.get("phase"),
+        has_condition(status, "Ready"),
+        node_of(pod),
+    )
+
+
 def deletion_cost(pod: Json) -> int:
     """The annotation that moves a pod in the order of victims; 0 where it is missing or no number."""
     try:

@@ -35,7 +35,7 @@ class ReplicaSetController(Controller):
         """ReplicaSets and pods."""
         return {
             REPLICA_SETS: self.wake,
-            PODS: self.wake_selecting(REPLICA_SETS, self.wake_owner("ReplicaSet")),
+            PODS: self.wake_selecting(REPLICA_SETS, self.wake_owner_of_pod("ReplicaSet")),
         }
 
     async def reconcile(self, key: Key) -> None:

@@ -57,6 +57,7 @@ class Scheduler(Controller):
         self._waiting.discard(key)
         if change.type == "DELETED":
             self._needs.pop(uid_of(pod), None)
+            self._told.pop((uid_of(pod), "FailedScheduling"), None)
         had_room = change.previous is not None and not is_terminal(change.previous) and node_of(change.previous)
         if had_room and (change.type == "DELETED" or is_terminal(pod)):
             self._retry_all()

@@ -58,7 +58,7 @@ class StatefulSetController(Controller):
         """StatefulSets and pods."""
         return {
             STATEFUL_SETS: self.wake,
-            PODS: self.wake_selecting(STATEFUL_SETS, self.wake_owner("StatefulSet")),
+            PODS: self.wake_selecting(STATEFUL_SETS, self.wake_owner_of_pod("StatefulSet")),
         }
 
     async def reconcile(self, key: Key) -> None:
