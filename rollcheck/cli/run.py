@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rollcheck.facts.document import LanePlan
     from rollcheck.kube.actions.request import Request
     from rollcheck.load.plan import LoadPlan
+    from rollcheck.run import RunPlan
 
 RUN_EPILOG = """Examples:
 
@@ -342,16 +343,51 @@ def run(
     """Put load on a workload, replace its pods, and say which requests were lost, and why."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, before and after the run as well
     from rollcheck.cli.progress import Progressing, is_live
-    from rollcheck.run import RunPlan, execute, foretell
+    from rollcheck.run import execute
 
     check_output(output)
     renditions = further.chosen()
-    targets = workload.targets()
     embedded.check(kubeconfig=workload.kubeconfig, context=workload.context)
+    plan = _plan(workload, replacing, requests, rate, course, command, out)
+    if replacing.dry_run:
+        _foretell(plan, embedded, quiet=quiet)
+        raise typer.Exit
+    live = is_live(wanted=not no_live)
+    subject = ", ".join(f"{kind.lower()}/{name}" for kind, name in plan.targets)
+    with (
+        Progressing(quiet=quiet, live=live, subject=subject, qps=plan.load.qps) as progress,
+        embedded.cluster(plan, progress.say) as plan,
+    ):
+        finished = execute(plan, progress, workload.confirm)
+    if finished.interrupted:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # an impatient second one must not cost the report of the first
+    analysis, unwritten = tell(finished.document, finished.folder, output, renditions)
+    failure = finished.failure or unwritten
+    if failure is not None:
+        say(str(failure))
+    if finished.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    raise typer.Exit(failure.exit_code if failure else analysis.exit_code)
+
+
+def _plan(
+    workload: Workload,
+    replacing: Replacing,
+    requests: Requests,
+    rate: Rate,
+    course: Course,
+    command: list[str] | None,
+    out: str,
+) -> RunPlan:
+    """What was asked for; raises `UsageError` for what cannot be."""
+    from rollcheck.run import RunPlan
+
+    targets = workload.targets()
     asked = replacing.request(command, yes=workload.yes)
     rate.check_cap(workload.yes)
     load = requests.plan(rate)
-    plan = RunPlan(
+    return RunPlan(
         workloads=targets,
         request=asked,
         load=load,
@@ -371,28 +407,16 @@ def run(
         abort_on=replacing.abort_share(),
         keep=replacing.undo_on_failure,
     )
-    if replacing.dry_run:
-        with Progressing(quiet=quiet) as progress, embedded.cluster(plan, progress.say) as plan:
-            told = foretell(plan, progress, lambda context, namespace: None)
-        print("\n".join([*told, "Nothing was changed (--dry-run)."]))
-        raise typer.Exit
-    live = is_live(wanted=not no_live)
-    subject = ", ".join(f"{kind.lower()}/{name}" for kind, name in targets)
-    with (
-        Progressing(quiet=quiet, live=live, subject=subject, qps=load.qps) as progress,
-        embedded.cluster(plan, progress.say) as plan,
-    ):
-        finished = execute(plan, progress, workload.confirm)
-    if finished.interrupted:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)  # an impatient second one must not cost the report of the first
-    analysis, unwritten = tell(finished.document, finished.folder, output, renditions)
-    failure = finished.failure or unwritten
-    if failure is not None:
-        say(str(failure))
-    if finished.interrupted:
-        raise typer.Exit(INTERRUPTED)
-    raise typer.Exit(failure.exit_code if failure else analysis.exit_code)
+
+
+def _foretell(plan: RunPlan, embedded: Embedded, *, quiet: bool) -> None:
+    """Print what the action would do."""
+    from rollcheck.cli.progress import Progressing
+    from rollcheck.run import foretell
+
+    with Progressing(quiet=quiet) as progress, embedded.cluster(plan, progress.say) as known:
+        told = foretell(known, progress, lambda context, namespace: None)
+    print("\n".join([*told, "Nothing was changed (--dry-run)."]))
 
 
 def journals_folder() -> Path:
