@@ -148,7 +148,9 @@ def _lost_row(axis: Axis, attempt: Attempt) -> list[Child]:
     words = outcome_words(outcome_key(attempt))
     what = f"{words} ({clean(attempt.detail)})" if attempt.detail else words
     pod = el("span", attempt.pod or "–", class_="name")
-    return [offset(axis.at(at)), attempt.lane.value, what, attempt.use.value, pod]
+    # The script makes a button of it.
+    began = el("span", offset(axis.at(at)), data_attempt=f"{attempt.lane} {attempt.seq}")
+    return [began, attempt.lane.value, what, attempt.use.value, pod]
 
 
 def limits(analysis: Analysis) -> Html:

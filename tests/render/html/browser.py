@@ -98,13 +98,19 @@ class Browser:
 
     def click_at(self, selector: str, x: float, y: float) -> None:
         """Press the mouse `x`, `y` pixels from the upper left corner of an element, which is scrolled to."""
-        box = self.run(
+        self.drag(selector, (x, y), (x, y))
+
+    def drag(self, selector: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Press the mouse at one place of an element and let it go at another."""
+        left, top = self.run(
             "const e = document.querySelector(arguments[0]); e.scrollIntoView({block: 'start'});"
             "window.scrollBy(0, -120); const b = e.getBoundingClientRect(); return [b.left, b.top]",
             selector,
         )
-        place = {"type": "pointerMove", "duration": 0, "x": round(box[0] + x), "y": round(box[1] + y)}
-        acts = [place, {"type": "pointerDown", "button": 0}, {"type": "pointerUp", "button": 0}]
+        moves = [
+            {"type": "pointerMove", "duration": 0, "x": round(left + x), "y": round(top + y)} for x, y in (start, end)
+        ]
+        acts = [moves[0], {"type": "pointerDown", "button": 0}, moves[1], {"type": "pointerUp", "button": 0}]
         pointer = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": acts}
         self._call("POST", "/actions", {"actions": [pointer]})
 

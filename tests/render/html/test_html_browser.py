@@ -142,6 +142,20 @@ class TestByMouse:
         assert any("left the endpoints" in words for words in life)
         assert "inferred" in window.text(".sheet-body")
 
+    def test_a_lost_request_in_the_table_is_told_whole(self, opened):
+        window = opened(in_flight_and_broken)
+        window.click("#requests tbody tr:nth-child(2) [type=button]")
+
+        assert window.text(".sheet h2").startswith("Lost request: ")
+        assert "Intended" in window.text(".sheet-body")
+
+    def test_a_span_that_is_drawn_over_is_zoomed_into(self, opened):
+        window = opened(immediate_exit)
+        window.drag(".plot", (400, 100), (700, 100))
+        start, end = (float(part.rstrip(" s").replace("−", "-")) for part in window.text(".range").split(" to "))
+
+        assert end - start == pytest.approx(40 * 300 / (1_112 - 236 - 14), rel=0.1)
+
     def test_a_button_shows_the_losses_alone(self, opened):
         window = opened(immediate_exit)
         whole = window.text(".range")

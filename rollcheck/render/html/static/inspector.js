@@ -38,8 +38,8 @@ class Details {
     this.inspector = inspector;
     this.moments = moments;
     this.tables = null;
-    this.causeOf = reader(moments.errors.cause);
-    this.rowOf = reader(moments.errors.row);
+    const { at, kind, cause, row } = moments.errors;
+    [this.atOf, this.kindOf, this.causeOf, this.rowOf] = [at, kind, cause, row].map(reader);
   }
 
   when(at) {
@@ -47,22 +47,41 @@ class Details {
   }
 
   choose(row, item) {
-    if (row.type === "errors") this.error(row, item);
+    if (row.type === "errors") this.error(row.items[item]);
     else if (row.type === "pod") this.pod(row.pod, row.events[item]);
     else this.slot(row, item);
   }
 
-  error(row, item) {
-    const { causes, nearest } = this.moments;
-    const number = row.items[item];
+  // Makes buttons of the lost requests that stand in a table of the page.
+  enliven() {
+    const table = this.tables.get("Attempt");
+    const told = document.querySelectorAll("[data-attempt]");
+    if (!table || !told.length) return;
+    const total = this.moments.kinds.reduce((sum, kind) => sum + kind.count, 0);
+    const numbers = new Map();
+    for (let number = 0; number < total; number++) {
+      const row = this.rowOf(number);
+      if (row >= 0) numbers.set(`${table.cell("lane", row)} ${table.cell("seq", row)}`, number);
+    }
+    for (const place of told) {
+      const number = numbers.get(place.dataset.attempt);
+      if (number === undefined) continue;
+      place.replaceWith(make("button", { type: "button", class: "link", on: { click: () => this.error(number) } }, place.textContent));
+    }
+  }
+
+  // All of one lost request, by its number on the timeline.
+  error(number) {
+    const { causes, nearest, kinds } = this.moments;
+    const kind = kinds[this.kindOf(number)];
     const place = this.rowOf(number);
     const cause = this.causeOf(number);
     const table = this.tables && this.tables.get("Attempt");
-    const title = `Lost request: ${row.kind.words}, ${row.kind.lane} lane`;
+    const title = `Lost request: ${kind.words}, ${kind.lane} lane`;
     const why = cause >= 0 ? `${cause + 1}. ${causes[cause]}` : "not explained";
     if (!table || place < 0) {
       const missing = place < 0 ? "Its further details are in facts.jsonl: the page holds those of the first of each kind." : "Its details are being unpacked.";
-      this.inspector.show(title, pairs([["Began", this.when(row.times[item])], ["Cause", why]]), make("p", { class: "note" }, missing));
+      this.inspector.show(title, pairs([["Began", this.when(this.atOf(number) / MICROS)], ["Cause", why]]), make("p", { class: "note" }, missing));
       return;
     }
     const fact = table.record(place);

@@ -48,6 +48,7 @@ async function start() {
     details.tables = new Map(raw.map((each) => [each.kind, new Table(each)]));
     const place = document.querySelector(`.raw[data-side="${side}"]`);
     if (place) new Facts(place, details.tables, details, timeline);
+    details.enliven();
   }
   document.documentElement.dataset.complete = performance.now().toFixed(0);
 }
