@@ -37,7 +37,7 @@ test: lint
 
 cluster-test: install
 	@test -n "$$KUBECONFIG" || { echo "make cluster-test: set KUBECONFIG to the cluster to test on" >&2; exit 2; }
-	$(BIN)/pytest -q -m cluster tests/cluster $(PYTEST)
+	$(BIN)/pytest -q -m cluster tests/cluster tests/sandbox/conformance $(PYTEST)
 
 bench: install
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
