@@ -128,6 +128,31 @@ def test_what_is_no_such_object_is_refused(body: bytes, media: str, words: str) 
     assert words in refused(body, media=media)
 
 
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e999"])
+def test_what_is_no_number_of_json_is_refused(number: bytes) -> None:
+    assert "is no number of JSON" in refused(b'{"spec":{"replicas":' + number + b"}}")
+
+
+def test_half_a_surrogate_pair_is_replaced_so_that_it_can_be_written_again() -> None:
+    body = b'{"metadata":{"annotations":{"a":"x\\ud800y","b":"\\ud83d\\ude00"}}}'
+    found, _ = decode(body)
+    assert found["metadata"]["annotations"] == {"a": "x\N{REPLACEMENT CHARACTER}y", "b": "\N{GRINNING FACE}"}
+
+
+def test_a_body_nested_beyond_reason_is_refused() -> None:
+    assert "max depth" in refused(b'{"a":' * 100_000)
+
+
+def test_a_date_that_yaml_reads_as_such_is_the_text_it_was() -> None:
+    body = b"metadata:\n  annotations: {at: 2026-01-01}\n"
+    assert decode(body, media="application/yaml")[0]["metadata"]["annotations"] == {"at": "2026-01-01"}
+
+
+def test_options_of_a_delete_are_checked_like_objects() -> None:
+    with pytest.raises(decoding.Misfit, match=r"DeleteOptions\.preconditions of type v1\.Preconditions"):
+        decoding.part({"preconditions": []}, "DeleteOptions")
+
+
 def test_an_unknown_media_type_is_refused() -> None:
     with pytest.raises(ApiFailure) as failure:
         decode(b"x", media="text/plain")

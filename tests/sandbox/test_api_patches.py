@@ -150,6 +150,13 @@ def test_a_map_in_the_place_of_a_list_is_refused() -> None:
         merged([A], {"containers": {"name": "a"}})
 
 
+@pytest.mark.parametrize("odd", [{"name": {}}, {"name": []}, [], "a", 1])
+def test_an_element_that_cannot_be_told_from_others_is_refused(odd: Any) -> None:
+    for patch in ([odd], [{"$patch": "replace"}, odd]):
+        with pytest.raises(strategic.BadStrategicPatch, match="cannot be told"):
+            merged([A], {"containers": patch})
+
+
 def test_an_unknown_directive_is_refused() -> None:
     with pytest.raises(strategic.BadStrategicPatch, match=r"unknown patch type: frob in map: map\[\$patch:frob\]"):
         strategic.strategic_merge({}, {"$patch": "frob"}, POD)

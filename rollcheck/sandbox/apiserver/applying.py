@@ -92,7 +92,7 @@ def apply(
     conflicts = {m: both for m, owned in others.items() if (both := changed & owned.fields)}
     if not force:
         own = _last_applied_by_kubectl(resource, type_, live) if name == KUBECTL and conflicts else set()
-        contested = {m: left for m, both in conflicts.items() if (left := both - own)}
+        contested = {m: rest for m, both in conflicts.items() if (rest := both - own)}
         if contested:
             raise _conflict(contested)
     left: Owners = {m: _less(owned, removed | conflicts.get(m, set()), stamp) for m, owned in others.items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -47,7 +48,27 @@ class Findings:
 
 def parse_json(data: bytes) -> Any:
     """JSON → tree; keys that stand twice are remembered. Raises ValueError."""
-    return json.loads(data, object_pairs_hook=_pairs)
+    try:
+        tree = json.loads(data, object_pairs_hook=_pairs, parse_float=_finite, parse_constant=_finite)
+    except RecursionError as e:
+        raise ValueError("exceeded max depth") from e
+    return _whole(tree) if b"\\ud" in data.lower() else tree
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is no number of JSON")
+    return value
+
+
+def _whole(tree: Any) -> Any:
+    """Halves of surrogate pairs replaced, as Go does: nothing that is stored may fail to be written as UTF-8."""
+    if isinstance(tree, dict):
+        return {_whole(key): _whole(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_whole(value) for value in tree]
+    return tree.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(tree, str) else tree
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -67,9 +88,22 @@ def parse_yaml(data: bytes) -> Any:
     except ValueError:
         pass
     try:
-        return YAML(typ="safe", pure=True).load(data)
+        return _jsonlike(YAML(typ="safe", pure=True).load(data))
+    except RecursionError as e:
+        raise ValueError("yaml: exceeded max depth") from e
     except YAMLError as e:
         raise ValueError(f"yaml: {' '.join(str(e).split())[:200]}") from e
+
+
+def _jsonlike(tree: Any) -> Any:
+    """What YAML knows and JSON does not, as the text that it was."""
+    if isinstance(tree, dict):
+        return {str(key): _jsonlike(value) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_jsonlike(value) for value in tree]
+    if isinstance(tree, float) and not math.isfinite(tree):
+        raise ValueError(f"yaml: {tree} is no number of JSON")
+    return tree if tree is None or isinstance(tree, str | int | float) else str(tree)
 
 
 def read_body(data: bytes, content_type: str, kind: str) -> Any:
@@ -149,6 +183,13 @@ def convert(tree: Any, api_version: str, kind: str, validation: str = "") -> tup
     if validation == "Strict" and findings.said:
         raise Misfit(f"strict decoding error: {', '.join(findings.said)}")
     return obj, [] if validation == "Ignore" else findings.said
+
+
+def part(tree: Any, name: str) -> Json:
+    """A tree as a type that is no object of the API, such as DeleteOptions; raises Misfit."""
+    if not isinstance(tree, dict):
+        raise Misfit(f"json: cannot unmarshal {_go_name(tree)} into Go value of type v1.{name}")
+    return _struct(Type(Shape.STRUCT, name), tree, "", Findings())
 
 
 def _value(type_: Type, value: Any, path: str, go: tuple[str, str], findings: Findings) -> Any:

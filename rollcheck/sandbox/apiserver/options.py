@@ -136,9 +136,11 @@ def deletion(request: Request, resource: Resource) -> Deletion:
             raise status.bad_request(
                 f'no kind "{said}" is registered for version "{where}" in scheme "pkg/runtime/scheme.go:110"'
             )
+        try:
+            options = decoding.part(options, "DeleteOptions")
+        except decoding.Misfit as e:
+            raise status.bad_request(str(e)) from e
     grace = options.get("gracePeriodSeconds", integer(request, "gracePeriodSeconds"))
-    if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
-        raise status.bad_request("DeleteOptions.gracePeriodSeconds is no whole number")
     propagation = options.get("propagationPolicy") or request.query.get("propagationPolicy") or ""
     if propagation and propagation not in PROPAGATIONS:
         said = ", ".join(f'"{one}"' for one in (*PROPAGATIONS, "nil"))

@@ -104,6 +104,10 @@ def _merge_member(found: Json, key: str, value: Any, order: Any, field: Field | 
 
 
 def _merge_list(old: list[Any], patch: list[Any], order: Any, key: str, item: Type | None) -> list[Any]:
+    for one in patch:
+        name = one.get(key) if key and isinstance(one, dict) else one
+        if isinstance(name, dict | list) or (key and not isinstance(one, dict)):
+            raise BadStrategicPatch(f"{go_text(one)} cannot be told from others in its list", 422)
     if not key:
         known = list(old)
         known += [one for at, one in enumerate(patch) if one not in old and one not in patch[:at]]
