@@ -324,3 +324,16 @@ def test_a_key_that_fails_comes_back_later_every_time() -> None:
         assert queue.failures(("", "a")) == 0
 
     trio.run(story, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_key_that_rests_is_not_looked_at_before_it_has_rested() -> None:
+    async def story() -> None:
+        queue, began = WorkQueue(), trio.current_time()
+        queue.rest(("", "a"), 3)
+        queue.add(("", "a"))
+        queue.add(("", "b"))
+        assert await queue.next() == ("", "b")
+        assert await queue.next() == ("", "a")
+        assert trio.current_time() - began == pytest.approx(3, abs=0.01)
+
+    trio.run(story, clock=trio.testing.MockClock(autojump_threshold=0))

@@ -220,7 +220,7 @@ def test_a_pod_waits_for_another_to_go_and_its_refusals_are_one_series() -> None
         create(cluster, "first")
         await cluster.settle()
         create(cluster, "second")
-        await cluster.settle(200)
+        await cluster.settle(700)
         assert len(cluster.events("Pod", "FailedScheduling")) == 1
         event = next(e for e in cluster.registry.list(EVENTS, "default") if e["reason"] == "FailedScheduling")
         assert event["series"]["count"] >= 2
@@ -240,3 +240,29 @@ def test_pods_of_another_scheduler_are_left_alone() -> None:
         assert "nodeName" not in cluster.pods()[0]["spec"]
 
     on_cluster(story)
+
+
+def test_what_one_replica_was_told_the_next_is_told_without_another_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = 0
+
+    def counting(*args: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return real(*args)
+
+    real = fitting.refusal
+    monkeypatch.setattr(fitting, "refusal", counting)
+
+    async def story(cluster: LittleCluster) -> None:
+        cluster.registry.modify(NODES, None, "n1", lambda obj: obj["spec"].update(unschedulable=True))
+        await cluster.settle()
+        cluster.registry.create(DEPLOYMENTS, "default", deployment(replicas=40))
+        await cluster.settle()
+        messages = {cluster.condition(each, "PodScheduled")["message"] for each in cluster.pods()}
+        assert (len(messages), looks) == (1, 1)
+
+        cluster.registry.modify(NODES, None, "n1", lambda obj: obj["spec"].pop("unschedulable"))
+        await cluster.settle()
+        assert all(each["spec"].get("nodeName") for each in cluster.pods())
+
+    on_cluster(story, nodes=1)

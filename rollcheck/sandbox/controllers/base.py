@@ -27,6 +27,8 @@ from rollcheck.sandbox.trees import Json, clone, name_of, namespace_of, uid_of
 Handler = Callable[[Change], None]
 
 MANAGER = "kube-controller-manager"
+MANY_PODS = 500
+REST_S = 0.0002
 BURST = 500
 
 
@@ -138,6 +140,11 @@ class Controller:
                 copy["metadata"].pop("ownerReferences", None)
 
         self.registry.modify(resource, namespace_of(obj), name_of(obj), change, manager=self.manager)
+
+    def rest(self, key: Key, pods: int) -> None:
+        """Let a key with very many pods rest after a look, so that their changes are taken together."""
+        if pods > MANY_PODS:
+            self.queue.rest(key, pods * REST_S)
 
     def set_status(self, resource: Resource, obj: Json, status: Json) -> Json:
         """Write the status whole; nothing is written where it already is so."""

@@ -56,6 +56,7 @@ class DisruptionController(Controller):
             return
         selects = chooser(spec_of(budget).get("selector"))
         pods = [pod for pod in self.registry.list(PODS, key[0]) if selects(labels_of(pod))]
+        self.rest(key, len(pods))
         if not pods:
             self.events.emit(budget, "Normal", "NoPods", "No matching pods found")
         try:

@@ -110,6 +110,7 @@ class EndpointSliceController(Controller):
             return
         selector = service["spec"]["selector"].items()
         pods = [pod for pod in self.registry.list(PODS, key[0]) if selector <= labels_of(pod).items()]
+        self.rest(key, len(pods))
         before = self._memories.get(key)
         now = self._memories[key] = self._look(service, pods, before)
         candidates = [sketch.endpoint for sketch in now.sketches.values() if sketch.endpoint is not None]

@@ -53,6 +53,7 @@ class ReplicaSetController(Controller):
                 failure = refused
         # As in Kubernetes the status tells of the pods there were before this look; what it made comes with the next.
         self._write_status(key, active, failure)
+        self.rest(key, len(active))
         if failure is not None:
             raise failure
 

@@ -28,12 +28,17 @@ from rollcheck.sandbox.store import Change
 from rollcheck.sandbox.trees import Json, name_of, namespace_of, uid_of
 
 NAME = "default-scheduler"
-RETRY_S = 60.0
+RETRY_S = 300.0
+ALIKE = ("ReplicaSet", "StatefulSet", "Job")
 NOTE_LIMIT = 1024
 
 
 class Scheduler(Controller):
-    """Binds pods to nodes, one at a time."""
+    """Binds pods to nodes, one at a time.
+
+    What was said to one pod of an owner is said to the next of its kind until something changes: of 10,000 replicas the
+    most find no node.
+    """
 
     component = NAME
     manager: ClassVar[str] = "kube-scheduler"
@@ -41,6 +46,7 @@ class Scheduler(Controller):
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry)
         self._waiting: set[Key] = set()
+        self._verdicts: dict[str, str] = {}
         self._needs: dict[str, tuple[object, Needs]] = {}
         self._told: dict[tuple[str, str], tuple[str, str]] = {}
 
@@ -59,12 +65,15 @@ class Scheduler(Controller):
             self._needs.pop(uid_of(pod), None)
             self._told.pop((uid_of(pod), "FailedScheduling"), None)
         had_room = change.previous is not None and not is_terminal(change.previous) and node_of(change.previous)
+        if had_room:
+            self._verdicts.clear()
         if had_room and (change.type == "DELETED" or is_terminal(pod)):
             self._retry_all()
 
     def _node_changed(self, change: Change) -> None:
         before, after = change.previous, change.object
-        if change.type == "ADDED" or (before is not None and _offers(before) != _offers(after)):
+        if change.type != "MODIFIED" or before is None or _offers(before) != _offers(after):
+            self._verdicts.clear()
             self._retry_all()
 
     def _needs_of(self, pod: Json) -> Needs:
@@ -85,20 +94,31 @@ class Scheduler(Controller):
         if pod is None or node_of(pod) or is_deleting(pod) or is_terminal(pod) or not _is_ours(pod):
             self._waiting.discard(key)
             return
+        owner = _owner_of_likes(pod)
+        known = self._verdicts.get(owner)
+        if known is not None:
+            if not _says(pod, known):
+                self._refuse(key, pod, known)
+            return
         places = fitting.places_of(self.registry.list(NODES), self.registry.list(PODS), self._needs_of)
         refusals = {name: fitting.refusal(pod, place, places, _matches) for name, place in places.items()}
         fitting_places = [place for name, place in places.items() if refusals[name] is None]
         node = fitting.best(pod, fitting_places, _like(pod))
         if node is None:
-            self._refuse(key, pod, fitting.explain({n: r for n, r in refusals.items() if r is not None}))
+            why = fitting.explain({n: r for n, r in refusals.items() if r is not None})
+            if owner:
+                self._verdicts[owner] = why
+            self._refuse(key, pod, why)
             return
         self.registry.bind(key[0], key[1], node)
+        self._verdicts.clear()
         self._waiting.discard(key)
         text = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
         self._tell(pod, "Normal", "Scheduled", "Binding", text)
 
     def _refuse(self, key: Key, pod: Json, why: str) -> None:
         self._waiting.add(key)
+        self.queue.add_after(key, RETRY_S)
         self._tell(pod, "Warning", "FailedScheduling", "Scheduling", why)
         stamp = self.registry.clock.stamp()
 
@@ -114,7 +134,6 @@ class Scheduler(Controller):
             status["conditions"] = [*rest, condition]
 
         self.registry.modify(PODS, *key, change, subresource="status", manager=self.manager)
-        self.queue.add_after(key, RETRY_S)
 
     def _tell(self, pod: Json, kind: str, reason: str, action: str, text: str) -> None:
         """An event as the scheduler writes them, of events.k8s.io: counted in a series, not in `count`."""
@@ -159,6 +178,18 @@ class Scheduler(Controller):
 def _is_ours(pod: Json) -> bool:
     spec = pod["spec"]
     return spec.get("schedulerName", NAME) == NAME and not spec.get("schedulingGates")
+
+
+def _owner_of_likes(pod: Json) -> str:
+    """The uid of the owner all of whose pods ask for the same; empty for a pod that may be one of a kind."""
+    owner = controller_of(pod)
+    return str(owner["uid"]) if owner is not None and owner["kind"] in ALIKE else ""
+
+
+def _says(pod: Json, why: str) -> bool:
+    """Whether the pod tells already that it found no node for this reason."""
+    condition = conditions.find(status_of(pod).get("conditions"), "PodScheduled")
+    return condition is not None and condition.get("message") == why
 
 
 def _asks(pod: Json) -> tuple[object, object]:

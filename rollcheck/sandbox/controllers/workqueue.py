@@ -36,6 +36,7 @@ class WorkQueue:
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
         self._failures: dict[Key, int] = {}
+        self._resting: dict[Key, float] = {}
         self._wake = trio.Event()
 
     def __len__(self) -> int:
@@ -43,9 +44,19 @@ class WorkQueue:
         return len(self._ready)
 
     def add(self, key: Key) -> None:
-        """Have the key looked at as soon as its turn comes."""
+        """Have the key looked at as soon as its turn comes, or once it has rested."""
+        if self._resting:
+            left = self._resting.get(key, 0.0) - trio.current_time()
+            if left > 0:
+                self.add_after(key, left)
+                return
+            self._resting.pop(key, None)
         self._ready[key] = None
         self._wake.set()
+
+    def rest(self, key: Key, seconds: float) -> None:
+        """Have the key not looked at for so long, though it is added: its looks are dear."""
+        self._resting[key] = trio.current_time() + seconds
 
     def add_after(self, key: Key, seconds: float) -> None:
         """Have the key looked at in so many seconds, or sooner where that was asked for before."""
