@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache, wraps
+from ipaddress import ip_address
+from typing import Any
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 LABEL_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+ADDRESS_WORDS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 
 
 def cached(find: Callable[[str], Iterator[str]]) -> Callable[[str], tuple[str, ...]]:
@@ -74,7 +77,8 @@ def _named(text: str, pattern: re.Pattern[str], most: int, words: str) -> Iterat
 @cached
 def label_faults(text: str) -> Iterator[str]:
     """What is wrong with a DNS label, such as a container's name."""
-    return _named(text, LABEL, 63, LABEL_WORDS)
+    only_dots = "." in text and SUBDOMAIN.fullmatch(text) is not None
+    return _named(text, LABEL, 63, "must not contain dots" if only_dots else LABEL_WORDS)
 
 
 def label_1035_faults(text: str) -> Iterator[str]:
@@ -131,3 +135,12 @@ def port_name_faults(text: str) -> Iterator[str]:
         yield "must not contain consecutive hyphens"
     if text and (text[0] == "-" or text[-1] == "-"):
         yield "must not begin or end with a hyphen"
+
+
+def is_address(text: Any) -> bool:
+    """Whether it is an IP address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

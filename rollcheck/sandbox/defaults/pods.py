@@ -8,9 +8,11 @@ from rollcheck.sandbox.quantities import NotAQuantity, canonical, parse
 from rollcheck.sandbox.trees import Json
 
 FILE_MODE = 0o644
+SCHEDULER = "default-scheduler"
 TOLERATION_S = 300
 NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_NAME = re.compile(r"(?:[\w.-]+(?::\d+)?/)?[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*(?:/[a-z0-9._-]+)*(?::[\w.-]+)?\Z")
 _TAG = re.compile(r":(?P<tag>[\w][\w.-]{0,127})\Z")
 
 
@@ -18,6 +20,8 @@ def fill_pod(pod: Json) -> None:
     """A pod: its spec, and requests where only limits were given."""
     spec = pod.setdefault("spec", {})
     fill_spec(spec)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     spec.setdefault("enableServiceLinks", True)
     for container in _containers(spec):
         resources = container["resources"]
@@ -76,13 +80,10 @@ def fill_template(template: Json) -> None:
 
 def fill_spec(spec: Json) -> None:
     """A pod's spec, in a pod or in a template."""
-    spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", 30)
-    spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("securityContext", {})
-    spec.setdefault("schedulerName", "default-scheduler")
-    if spec["terminationGracePeriodSeconds"] < 0:
-        spec["terminationGracePeriodSeconds"] = 1
+    for part, word in (("restartPolicy", "Always"), ("dnsPolicy", "ClusterFirst"), ("schedulerName", SCHEDULER)):
+        spec[part] = spec.get(part) or word
     if spec.get("serviceAccountName"):
         spec["serviceAccount"] = spec["serviceAccountName"]
     for container in _containers(spec):
@@ -96,19 +97,19 @@ def fill_spec(spec: Json) -> None:
 
 def pull_policy(image: str) -> str:
     """Always for an image that says `latest` or nothing, IfNotPresent for one that is pinned."""
-    if "@" in image:
+    if "@" in image or not _NAME.match(image):
         return "IfNotPresent"
     found = _TAG.search(image.rpartition("/")[2])
     return "IfNotPresent" if found is not None and found["tag"] != "latest" else "Always"
 
 
 def _fill_container(container: Json, *, host_network: bool) -> None:
-    container.setdefault("imagePullPolicy", pull_policy(container.get("image") or ""))
-    container.setdefault("terminationMessagePath", "/dev/termination-log")
-    container.setdefault("terminationMessagePolicy", "File")
+    container["imagePullPolicy"] = container.get("imagePullPolicy") or pull_policy(container.get("image") or "")
+    container["terminationMessagePath"] = container.get("terminationMessagePath") or "/dev/termination-log"
+    container["terminationMessagePolicy"] = container.get("terminationMessagePolicy") or "File"
     fill_resources(container.setdefault("resources", {}))
     for port in container.get("ports") or ():
-        port.setdefault("protocol", "TCP")
+        port["protocol"] = port.get("protocol") or "TCP"
         if host_network and "containerPort" in port:
             port.setdefault("hostPort", port["containerPort"])
     for variable in container.get("env") or ():
@@ -119,6 +120,8 @@ def _fill_container(container: Json, *, host_network: bool) -> None:
     for hook in (container.get("lifecycle") or {}).values():
         if isinstance(hook, dict):
             _fill_http(hook)
+            if "sleep" in hook:
+                hook["sleep"].setdefault("seconds", 0)
     if container.get("restartPolicy", "Always") != "Always":
         del container["restartPolicy"]  # other words are of a feature that is not on
     for part in ("command", "args", "ports", "env", "envFrom", "volumeMounts"):

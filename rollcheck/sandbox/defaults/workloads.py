@@ -49,15 +49,19 @@ def fill_stateful_set(stateful_set: Json) -> None:
     """One replica; in order, all of them updated."""
     spec = stateful_set.setdefault("spec", {})
     spec.setdefault("replicas", 1)
-    spec.setdefault("podManagementPolicy", "OrderedReady")
+    spec["podManagementPolicy"] = spec.get("podManagementPolicy") or "OrderedReady"
     spec.setdefault("revisionHistoryLimit", HISTORY)
     strategy = spec.setdefault("updateStrategy", {})
-    _fill_type(strategy)
-    if strategy["type"] == "RollingUpdate":
-        strategy.setdefault("rollingUpdate", {}).setdefault("partition", 0)
+    if not strategy.get("type"):
+        strategy["type"] = "RollingUpdate"
+        strategy.setdefault("rollingUpdate", {})
+    if strategy["type"] == "RollingUpdate" and "rollingUpdate" in strategy:
+        strategy["rollingUpdate"].setdefault("partition", 0)
+    if "ordinals" in spec:
+        spec["ordinals"].setdefault("start", 0)
     retention = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
-    retention.setdefault("whenDeleted", "Retain")
-    retention.setdefault("whenScaled", "Retain")
+    for when in ("whenDeleted", "whenScaled"):
+        retention[when] = retention.get(when) or "Retain"
     for claim in spec.get("volumeClaimTemplates") or ():
         claim["apiVersion"], claim["kind"] = "v1", "PersistentVolumeClaim"
         others.fill_claim(claim)
@@ -95,13 +99,16 @@ def fill_job(job: Json) -> None:
     for rule in (spec.get("podFailurePolicy") or {}).get("rules") or ():
         for pattern in rule.get("onPodConditions") or ():
             pattern.setdefault("status", "True")
-    fill_template(spec.setdefault("template", {}))
+    template = spec.setdefault("template", {})
+    fill_template(template)
+    if not job["metadata"].get("labels") and template["metadata"].get("labels"):
+        job["metadata"]["labels"] = dict(template["metadata"]["labels"])
 
 
 def select_own_pods(job: Json) -> None:
     """Give a new Job the labels and the selector that only its own pods match (`job/strategy.go`, generateSelector)."""
     spec, metadata = job["spec"], job["metadata"]
-    uid, name = metadata["uid"], metadata["name"]
+    uid, name = metadata["uid"], metadata.get("name", "")
     if not spec.get("manualSelector"):
         labels = spec["template"]["metadata"].setdefault("labels", {})
         for key, value in (

@@ -36,7 +36,7 @@ def required(path: str, detail: str = "") -> Cause:
 
 def invalid(path: str, value: Any, detail: str) -> Cause:
     """What is there cannot be."""
-    return Cause("FieldValueInvalid", f"Invalid value: {shown(value)}: {detail}", path)
+    return Cause("FieldValueInvalid", f"Invalid value: {shown(value)}" + (f": {detail}" if detail else ""), path)
 
 
 def unsupported(path: str, value: Any, choices: Iterable[str]) -> Cause:

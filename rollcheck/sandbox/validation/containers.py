@@ -120,7 +120,7 @@ def _check_container(path: str, container: Json, pod: Around) -> Causes:
     yield from one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy", ""), PULL_POLICIES)
     policy = container.get("terminationMessagePolicy", "File")
     if policy not in ("File", "FallbackToLogsOnError"):
-        yield unsupported(f"{path}.terminationMessagePolicy", policy, ("FallbackToLogsOnError", "File"))
+        yield unsupported(f"{path}.terminationMessagePolicy", policy, ("File", "FallbackToLogsOnError"))
     yield from _check_ports(f"{path}.ports", container.get("ports") or [])
     yield from _check_env(f"{path}.env", container.get("env") or [])
     yield from _check_env_from(f"{path}.envFrom", container.get("envFrom") or [])
@@ -198,11 +198,16 @@ def check_field(path: str, reference: Json, fields: tuple[str, ...]) -> Causes:
 def _check_env_from(path: str, sources: list[Json]) -> Causes:
     for index, source in enumerate(sources):
         for kind in ("configMapRef", "secretRef"):
-            if kind in source and not source[kind].get("name"):
-                yield required(f"{path}[{index}].{kind}.name")
+            if kind in source:
+                name = source[kind].get("name", "")
+                here = f"{path}[{index}].{kind}.name"
+                if name:
+                    yield from faults(here, name, subdomain_faults(name))
+                else:
+                    yield required(here)
         if "configMapRef" not in source and "secretRef" not in source:
             words = "must specify one of: `configMapRef` or `secretRef`"
-            yield invalid(f"{path}[{index}]", "", words)
+            yield invalid(path, "", words)  # without an index, as the real one has it
 
 
 def _check_mounts(path: str, mounts: list[Json], volumes: frozenset[str]) -> Causes:

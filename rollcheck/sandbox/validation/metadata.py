@@ -13,8 +13,8 @@ from rollcheck.sandbox.names import (
     subdomain_faults,
 )
 from rollcheck.sandbox.resources import (
-    CONTROLLER_REVISIONS,
     NAMESPACES,
+    PDBS,
     SERVICES,
     STATEFUL_SETS,
     Resource,
@@ -28,8 +28,8 @@ STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 _NAME_FAULTS: dict[Resource, Callable[[str], Iterable[str]]] = {
     SERVICES: label_1035_faults,
     NAMESPACES: label_faults,
-    STATEFUL_SETS: subdomain_faults,
-    CONTROLLER_REVISIONS: subdomain_faults,
+    STATEFUL_SETS: label_faults,
+    PDBS: lambda _: (),  # the real server looks at nothing there
 }
 
 
@@ -50,9 +50,6 @@ def _check_name(resource: Resource, metadata: Json, path: str) -> Causes:
     name = metadata.get("name", "")
     if not name:
         yield required(f"{path}.name", "name or generateName is required")
-        return
-    if resource is NAMESPACES and "." in name:
-        yield invalid(f"{path}.name", name, "must not contain dots")
         return
     yield from faults(f"{path}.name", name, _NAME_FAULTS.get(resource, subdomain_faults)(name))
 

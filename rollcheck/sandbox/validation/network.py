@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
 from typing import Any
 
-from rollcheck.sandbox.names import label_1035_faults, label_faults, port_name_faults, subdomain_faults
+from rollcheck.sandbox.names import (
+    ADDRESS_WORDS,
+    is_address,
+    label_1035_faults,
+    label_faults,
+    port_name_faults,
+    subdomain_faults,
+)
 from rollcheck.sandbox.trees import Json
 from rollcheck.sandbox.validation.causes import (
     IMMUTABLE,
@@ -26,18 +32,8 @@ from rollcheck.sandbox.validation.metadata import check_labels
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 POLICIES = ("Cluster", "Local")
-ADDRESS_WORDS = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
-
-
-def is_address(text: Any) -> bool:
-    """Whether it is an IP address."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def check_service(service: Json) -> Causes:
@@ -135,13 +131,18 @@ def check_ingress(ingress: Json) -> Causes:
     """An Ingress."""
     spec = ingress.get("spec") or {}
     if not spec.get("rules") and not spec.get("defaultBackend"):
-        yield invalid("spec", None, "either `defaultBackend` or `rules` must be specified")
+        yield invalid("spec", spec.get("rules"), "either `defaultBackend` or `rules` must be specified")
     if spec.get("defaultBackend"):
         yield from _check_backend("spec.defaultBackend", spec["defaultBackend"])
     for index, rule in enumerate(spec.get("rules") or ()):
         yield from _check_rule(f"spec.rules[{index}]", rule)
-    if spec.get("ingressClassName"):
-        name = spec["ingressClassName"]
+    for index, one in enumerate(spec.get("tls") or ()):
+        for place, host in enumerate(one.get("hosts") or ()):
+            yield from faults(f"spec.tls[{index}].hosts[{place}]", host, subdomain_faults(host.removeprefix("*.")))
+        if one.get("secretName"):
+            yield from faults(f"spec.tls[{index}].secretName", one["secretName"], subdomain_faults(one["secretName"]))
+    name = spec.get("ingressClassName")
+    if name is not None:
         yield from faults("spec.ingressClassName", name, subdomain_faults(name))
 
 
@@ -165,7 +166,8 @@ def _check_path(path: str, one: Json) -> Causes:
     kind, text = one.get("pathType"), one.get("path", "")
     if kind is None:
         yield required(f"{path}.pathType", "pathType must be specified")
-    elif kind not in PATH_TYPES:
+        return
+    if kind not in PATH_TYPES:
         yield unsupported(f"{path}.pathType", kind, PATH_TYPES)
     elif kind == "ImplementationSpecific":
         if text and not text.startswith("/"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollcheck.sandbox.names import label_faults
+from rollcheck.sandbox.names import ADDRESS_WORDS, is_address, label_faults, qualified_faults, subdomain_faults
 from rollcheck.sandbox.trees import Json
 from rollcheck.sandbox.validation.causes import (
     Causes,
@@ -30,7 +30,7 @@ from rollcheck.sandbox.validation.metadata import check_annotations, check_label
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-MOST_SECONDS = 2**31 - 1
+MOST = 2**31 - 1
 DOWNWARD = ("metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid")
 VOLUME_KINDS = (
     "emptyDir",
@@ -55,8 +55,9 @@ UPDATABLE = (
 def check_template(path: str, template: Json) -> Causes:
     """A pod template: labels, annotations and spec."""
     metadata = template.get("metadata") or {}
-    yield from check_labels(f"{path}.metadata.labels", metadata.get("labels") or {})
-    yield from check_annotations(f"{path}.metadata.annotations", metadata.get("annotations") or {})
+    # The real paths of these two are without "metadata".
+    yield from check_labels(f"{path}.labels", metadata.get("labels") or {})
+    yield from check_annotations(f"{path}.annotations", metadata.get("annotations") or {})
     yield from check_spec(f"{path}.spec", template.get("spec") or {})
 
 
@@ -77,13 +78,30 @@ def check_spec(path: str, spec: Json) -> Causes:
     if spec.get("nodeName"):
         yield from check_node_name(f"{path}.nodeName", spec["nodeName"])
     deadline = spec.get("activeDeadlineSeconds")
-    if deadline is not None and not 1 <= deadline <= MOST_SECONDS:
-        yield invalid(f"{path}.activeDeadlineSeconds", deadline, f"must be between 1 and {MOST_SECONDS}, inclusive")
+    if deadline is not None and not 1 <= deadline <= MOST:
+        yield invalid(f"{path}.activeDeadlineSeconds", deadline, f"must be between 1 and {MOST}, inclusive")
+    for part in ("runAsUser", "runAsGroup", "fsGroup"):
+        number = (spec.get("securityContext") or {}).get(part)
+        if number is not None and not 0 <= number <= MOST:
+            yield invalid(f"{path}.securityContext.{part}", number, f"must be between 0 and {MOST}, inclusive")
     for part in ("hostname", "subdomain"):
         if spec.get(part):
             yield from check_hostname(f"{path}.{part}", spec[part])
+    yield from _check_aliases(f"{path}.hostAliases", spec.get("hostAliases") or [])
+    for index, gate in enumerate(spec.get("readinessGates") or ()):
+        kind = gate.get("conditionType", "")
+        yield from faults(f"{path}.readinessGates[{index}].conditionType", kind, qualified_faults(kind))
     yield from _check_tolerations(f"{path}.tolerations", spec.get("tolerations") or [])
     yield from _check_spreads(f"{path}.topologySpreadConstraints", spec.get("topologySpreadConstraints") or [])
+
+
+def _check_aliases(path: str, aliases: list[Json]) -> Causes:
+    for index, alias in enumerate(aliases):
+        address = alias.get("ip", "")
+        if not is_address(address):
+            yield invalid(f"{path}[{index}].ip", address, ADDRESS_WORDS)
+        for place, name in enumerate(alias.get("hostnames") or ()):
+            yield from faults(f"{path}[{index}].hostnames[{place}]", name, subdomain_faults(name))
 
 
 def _check_volumes(path: str, volumes: list[Json]) -> Causes:
@@ -127,24 +145,49 @@ def _check_source(path: str, kind: str, source: Json) -> Causes:
     if mode is not None and not 0 <= mode <= 0o777:
         yield invalid(f"{path}.defaultMode", mode, "must be a number between 0 and 0777 (octal), both inclusive")
     for index, item in enumerate(source.get("items") or ()):
-        here = f"{path}.items[{index}]"
-        if kind in ("configMap", "secret") and not item.get("key"):
-            yield required(f"{here}.key")
-        if not item.get("path"):
-            yield required(f"{here}.path")
-        yield from check_descent(f"{here}.path", item.get("path", ""))
-        if "fieldRef" in item:
-            yield from check_field(f"{here}.fieldRef", item["fieldRef"], DOWNWARD)
+        if kind == "downwardAPI":
+            yield from _check_downward(path, item)
+        else:
+            yield from _check_item(f"{path}.items[{index}]", item)
+    for index, one in enumerate(source.get("sources") or ()):
+        yield from _check_projection(f"{path}.sources[{index}]", one)
+
+
+def _check_item(path: str, item: Json) -> Causes:
+    if not item.get("key"):
+        yield required(f"{path}.key")
+    if not item.get("path"):
+        yield required(f"{path}.path")
+    yield from check_descent(f"{path}.path", item.get("path", ""))
+
+
+def _check_downward(path: str, item: Json) -> Causes:
+    """A file about the pod itself; the real paths are without the item's index."""
+    if not item.get("path"):
+        yield required(f"{path}.path")
+    yield from check_descent(f"{path}.path", item.get("path", ""))
+    if "fieldRef" in item:
+        yield from check_field(f"{path}.fieldRef", item["fieldRef"], DOWNWARD)
+    elif "resourceFieldRef" not in item:
+        yield required(path, "one of fieldRef and resourceFieldRef is required")
+
+
+def _check_projection(path: str, source: Json) -> Causes:
+    for kind in ("configMap", "secret"):
+        if kind in source and not source[kind].get("name"):
+            yield required(f"{path}.{kind}.name")
 
 
 def _check_tolerations(path: str, tolerations: list[Json]) -> Causes:
     for index, one in enumerate(tolerations):
         here = f"{path}[{index}]"
         operator = one.get("operator") or "Equal"
-        if not one.get("key") and operator != "Exists":
+        if one.get("key"):
+            yield from faults(f"{here}.key", one["key"], qualified_faults(one["key"]))
+        elif operator != "Exists":
             yield invalid(
                 f"{here}.operator",
-                operator,
+                one.get("operator", ""),
                 'operator must be Exists when `key` is empty, which means "match all values and all keys"',
             )
         if "tolerationSeconds" in one and one.get("effect") != "NoExecute":
@@ -185,8 +228,8 @@ def check_pod_update(pod: Json, old: Json) -> Causes:
             return
     if not same(_unchangeable(old_spec), _unchangeable(new_spec)):
         yield forbidden("spec", f"{UPDATABLE}{_difference(old_spec, new_spec)}")
-    kept = old_spec.get("tolerations") or []
-    if any(one not in (new_spec.get("tolerations") or ()) for one in kept):
+    kept = [{**one, "tolerationSeconds": None} for one in new_spec.get("tolerations") or ()]
+    if any({**one, "tolerationSeconds": None} not in kept for one in old_spec.get("tolerations") or ()):
         yield forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
 
 

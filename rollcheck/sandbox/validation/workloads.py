@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from rollcheck.sandbox.names import label_faults
 from rollcheck.sandbox.selectors import of_object
 from rollcheck.sandbox.trees import Json
 from rollcheck.sandbox.validation.causes import (
@@ -9,6 +12,7 @@ from rollcheck.sandbox.validation.causes import (
     Causes,
     amount,
     at_most_all,
+    faults,
     forbidden,
     invalid,
     not_negative,
@@ -41,7 +45,8 @@ OTHERWISE = (
 def _check_labels(path: str, spec: Json) -> Causes:
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     if not of_object(spec.get("selector")).matches(labels):
-        yield invalid(f"{path}.template.metadata.labels", dict(sorted((labels or {}).items())) or None, NO_MATCH)
+        shown = None if labels is None else dict(sorted(labels.items()))
+        yield invalid(f"{path}.template.metadata.labels", shown, NO_MATCH)
 
 
 def _readable(selector: Json) -> bool:
@@ -59,7 +64,8 @@ def _check_chosen(path: str, spec: Json, kind: str) -> Causes:
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         yield invalid(f"{path}.selector", selector, f"empty selector is invalid for {kind}")
     if not _readable(selector):
-        yield invalid(f"{path}.selector", _without_empty(selector), "invalid label selector")
+        words = "" if kind == "statefulset" else "invalid label selector"
+        yield invalid(f"{path}.selector", _without_empty(selector), words)
     else:
         yield from _check_labels(path, spec)
 
@@ -117,7 +123,15 @@ def _check_strategy(path: str, strategy: Json) -> Causes:
     elif kind == "RollingUpdate":
         yield from _check_rolling(f"{path}.rollingUpdate", rolling or {})
     else:
-        yield unsupported(path, {"Type": kind, "RollingUpdate": rolling}, ("Recreate", "RollingUpdate"))
+        yield unsupported(path, _go_strategy(kind, rolling), ("Recreate", "RollingUpdate"))
+
+
+def _go_strategy(kind: Any, rolling: Json | None) -> Json:
+    """A strategy as Go prints its struct."""
+    if rolling is None:
+        return {"Type": kind, "RollingUpdate": None}
+    parts = {"MaxUnavailable": rolling.get("maxUnavailable"), "MaxSurge": rolling.get("maxSurge")}
+    return {"Type": kind, "RollingUpdate": parts}
 
 
 def _check_rolling(path: str, rolling: Json) -> Causes:
@@ -159,7 +173,14 @@ def check_replica_set_update(replica_set: Json, old: Json) -> Causes:
 
 
 def check_stateful_set(stateful_set: Json) -> Causes:
-    """A StatefulSet."""
+    """A new StatefulSet."""
+    yield from _check_stateful_set(stateful_set)
+    name = stateful_set["spec"].get("serviceName")
+    if name:
+        yield from faults("spec.serviceName", name, label_faults(name))
+
+
+def _check_stateful_set(stateful_set: Json) -> Causes:
     spec = stateful_set["spec"]
     policy = spec.get("podManagementPolicy")
     if policy not in ("OrderedReady", "Parallel"):
@@ -173,10 +194,17 @@ def check_stateful_set(stateful_set: Json) -> Causes:
     elif kind == "RollingUpdate":
         yield from not_negative("spec.updateStrategy.rollingUpdate.partition", (rolling or {}).get("partition"))
     else:
-        shown = {"Type": kind, "RollingUpdate": rolling}
-        yield invalid("spec.updateStrategy", shown, "must be 'RollingUpdate' or 'OnDelete'")
+        parts = None if rolling is None else {"Partition": rolling.get("partition"), "MaxUnavailable": None}
+        yield invalid(
+            "spec.updateStrategy", {"Type": kind, "RollingUpdate": parts}, "must be 'RollingUpdate' or 'OnDelete'"
+        )
     yield from not_negative("spec.replicas", spec.get("replicas"))
     yield from not_negative("spec.minReadySeconds", spec.get("minReadySeconds"))
+    retention = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+    for when in ("whenDeleted", "whenScaled"):
+        yield from one_of(
+            f"spec.persistentVolumeClaimRetentionPolicy.{when}", retention.get(when), ("Retain", "Delete")
+        )
     yield from not_negative("spec.ordinals.start", (spec.get("ordinals") or {}).get("start"))
     yield from _check_chosen("spec", spec, "statefulset")
     volumes = [{"name": claim["metadata"].get("name", "")} for claim in spec.get("volumeClaimTemplates") or ()]
@@ -194,7 +222,7 @@ def _with_volumes(template: Json, claims: list[Json]) -> Json:
 
 def check_stateful_set_update(stateful_set: Json, old: Json) -> Causes:
     """A changed StatefulSet: little can be."""
-    yield from check_stateful_set(stateful_set)
+    yield from _check_stateful_set(stateful_set)
     before, after = (
         {key: value for key, value in one["spec"].items() if key not in CHANGEABLE} for one in (old, stateful_set)
     )
@@ -223,23 +251,23 @@ def _check_daemon_strategy(path: str, strategy: Json) -> Causes:
     if kind == "OnDelete":
         return
     if kind != "RollingUpdate":
-        yield unsupported(path, {"Type": kind, "RollingUpdate": rolling}, ("RollingUpdate", "OnDelete"))
+        yield unsupported(path, _go_strategy(kind, rolling), ("RollingUpdate", "OnDelete"))
         return
     rolling, here = rolling or {}, f"{path}.rollingUpdate"
     unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
+    for name, value in (("maxUnavailable", unavailable), ("maxSurge", surge)):
+        yield from number_or_percent(f"{here}.{name}", value)
+        yield from at_most_all(f"{here}.{name}", value)
     if amount(unavailable) != 0 and amount(surge) != 0:
         yield invalid(f"{here}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
     elif amount(unavailable) == 0 and amount(surge) == 0:
         yield required(f"{here}.maxUnavailable", "cannot be 0 when maxSurge is 0")
-    for name, value in (("maxUnavailable", unavailable), ("maxSurge", surge)):
-        yield from number_or_percent(f"{here}.{name}", value)
-        yield from at_most_all(f"{here}.{name}", value)
 
 
 def check_daemon_set_update(daemon_set: Json, old: Json) -> Causes:
     """A changed DaemonSet."""
-    yield from check_daemon_set(daemon_set)
     yield from check_selector_kept(daemon_set, old)
+    yield from check_daemon_set(daemon_set)
 
 
 def check_job(job: Json) -> Causes:
