@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import trio
 from kubelets import World, condition, container, one_node, state
 
+from rollcheck.sandbox import binding
 from rollcheck.sandbox.resources import CONFIG_MAPS, LEASES, NODES, PODS, SECRETS, SERVICES
 
 Json = dict[str, Any]
@@ -222,6 +224,10 @@ def test_a_crashing_container_is_started_again_at_once_then_backs_off(tmp_path: 
         assert "restarting failed container=app pod=pod_default(" in status["state"]["waiting"]["message"]
         assert pod["status"]["phase"] == "Running"
         assert "BackOff" in world.reasons()
+        shown = [s["containerStatuses"][0]["state"] for s in world.statuses() if s.get("containerStatuses")]
+        kinds = [one.get("waiting", {}).get("reason") or next(iter(one)) for one in shown]
+        steps = [kind for n, kind in enumerate(kinds) if n == 0 or kinds[n - 1] != kind]
+        assert steps == ["ContainerCreating", "running", "terminated", "running", "terminated", "CrashLoopBackOff"]
 
         await world.until(lambda c: c.object["status"].get("containerStatuses", [{}])[0].get("restartCount", 0) >= 2)
 
@@ -394,6 +400,19 @@ def test_a_mapped_image_runs_the_users_command_in_the_users_folder(tmp_path: Pat
         assert log.splitlines()[0].endswith(":9000")
 
     on_a_node(tmp_path, test, maps=("shop=sh -c 'echo $(POD_IP):$(PORT); cat note'",))
+
+
+@pytest.mark.skipif(not binding.supported, reason="the system has no seccomp user notification")
+def test_unchanged_servers_on_the_same_port_run_side_by_side(tmp_path: Path) -> None:
+    async def test(world: World) -> None:
+        for n in range(2):
+            probe = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}
+            world.create(container(image="shop:1", readinessProbe=probe), name=f"shop-{n}")
+        pods = [await world.until_ready(f"shop-{n}") for n in range(2)]
+
+        assert len({pod["status"]["podIP"] for pod in pods}) == 2
+
+    on_a_node(tmp_path, test, maps=(f"shop={sys.executable} -m http.server 8000",))
 
 
 def test_the_node_registers_itself_and_renews_its_lease(tmp_path: Path) -> None:

@@ -200,6 +200,8 @@ def test_a_failed_liveness_probe_restarts_the_same_pod(tmp_path: Path) -> None:
         assert next(m for r, m in world.events() if r == "Unhealthy") == "Liveness probe failed: "
         assert "deletionTimestamp" not in pod["metadata"]
         assert pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"] == 0
+        shown = [s["containerStatuses"][0]["state"] for s in world.statuses() if s.get("containerStatuses")]
+        assert not any("terminated" in one for one in shown)  # ended and started in one breath
 
     on_a_node(tmp_path, test)
 

@@ -8,7 +8,7 @@
     host        what the pods of a node share                             hooks     postStart and preStop
 
 A container is a process group on this machine, kept by the warden; see `rollcheck.sandbox.volumes` for what that does
-to paths, `rollcheck.sandbox.apps.python` for what it does to sockets. Reasons, messages, order and arithmetic are those
+to paths, `rollcheck.sandbox.binding` for what it does to sockets. Reasons, messages, order and arithmetic are those
 of Kubernetes 1.34 (`pkg/kubelet`). Where it differs: a pod's network and volumes are there at once (half a second on
 a real node); images are never pulled; nothing is killed for its memory (no OOMKilled), nothing
 evicted for pressure; limits are not enforced; termination messages, ephemeral containers, exec, attach, port-forward

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import signal
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -86,6 +87,7 @@ class Container:
         self.crashes = BackOff(host.timing.crash_backoff, host.timing.crash_backoff_max)
         self.pulls = BackOff(host.timing.pull_backoff, host.timing.pull_backoff_max)
         self.pull_failure = ""
+        self.restarting = False
 
     @property
     def name(self) -> str:
@@ -108,15 +110,19 @@ class Container:
     async def keep(self) -> None:
         """Watch the present attempt, and start the next ones, until it has ended for good."""
         while True:
+            killed = False
             if self.process is not None:
                 await self.process.exited.wait()
                 self.settle_exit()
+                killed, self.restarting = self.restarting, False
+            ended = self.record.ended
+            restarts = ended is None or self.restarts(ended.code)
+            if ended is not None and not (killed and restarts):
                 await self.host.relisted()
                 self.pod.publish()
-            ended = self.record.ended
-            if ended is not None and not self.restarts(ended.code):
+            if not restarts:
                 return
-            await self.wait_for_next()
+            await self.wait_for_next(killed=killed)
             if await self.attempt():
                 await self.host.relisted()
             self.pod.publish()
@@ -203,28 +209,32 @@ class Container:
 
     # Between attempts
 
-    async def wait_for_next(self) -> None:
-        """Wait as long as the kubelet does before the next attempt, and show why."""
+    async def wait_for_next(self, *, killed: bool) -> None:
+        """Wait as long as the kubelet does before the next attempt, and show why.
+
+        Where a probe's failure ended it, the kubelet starts it again in the same breath: what counts then is how long
+        ago the attempt before that one ended.
+        """
         state = self.record.state
         reason = state.reason if isinstance(state, Waiting) else ""
         if reason in PULL_REASONS:
             await self.wait_for_pull()
         elif reason in CONFIG_REASONS:
             await trio.sleep(self.host.timing.resync)
-        elif (ended := self.record.ended) is not None:
+        elif (ended := self.record.last if killed else self.record.ended) is not None:
             await self.wait_after_crash(ended)
 
     async def wait_after_crash(self, ended: Ended) -> None:
-        """CrashLoopBackOff, if it is time for that."""
-        while (remaining := self.crashes.remaining(ended.at, self.host.wall())) > 0:
+        """CrashLoopBackOff, if it is time for that; it is shown with the next look at the pod, 10 to 15 s later."""
+        while self.crashes.remaining(ended.at, self.host.wall()) > 0:
             wait = duration(self.crashes.wait)
             message = f"back-off {wait} restarting failed container={self.name} pod={self.pod_full_name}"
             self.event(
                 "Warning", "BackOff", f"Back-off restarting failed container {self.name} in pod {self.pod_full_name}"
             )
+            await trio.sleep(self.host.timing.resync * random.uniform(1.0, 1.5))
             self.record.wait("CrashLoopBackOff", message)
             self.pod.publish()
-            await trio.sleep(min(remaining, self.host.timing.resync))
         self.crashes.next(ended.at, self.host.wall())
 
     async def wait_for_pull(self) -> None:
@@ -322,7 +332,8 @@ class Container:
         env, folder = self.env, self.folder
         if inside:
             return Command(argv=argv or [""], env=env, folder=folder, app=app, capture=True, inside=inside)
-        return Command(argv=argv or [""], env=env, folder=folder, app=app, log=log)
+        bind = (self.pod.ip, self.pod.ports)
+        return Command(argv=argv or [""], env=env, folder=folder, app=app, log=log, bind=bind)
 
     def environment(self) -> Environment:
         """Makes the variables that the manifest sets."""

@@ -232,6 +232,7 @@ class PodWorker:
             message += ", will be restarted"
         own = container.record.spec[f"{kind}Probe"].get("terminationGracePeriodSeconds")
         if self.living is not None and not self.ending:
+            container.restarting = True
             grace = self.grace() if own is None else int(own)
             self.living.start_soon(partial(kill, container, grace=grace, message=message))
 
