@@ -31,12 +31,14 @@ TONES = {State.PASSED: "good", State.FAILED: "bad", State.UNKNOWN: "unsure", Sta
 def render_load(summary: LoadSummary, judgements: Sequence[Judgement] = ()) -> bytes:
     """The bytes of the page: the same ones for the same summary, with the same zlib."""
     checkup = check_load(summary, judgements)
-    tone = TONES[checkup.state]
+    tone, word = TONES[checkup.state], checkup.verdict
+    if summary.lost and checkup.state is State.PASSED:  # nothing was asked of losses, but they are no success
+        tone, word = "unsure", "passed with losses"
     wrong = [check.message for check in checkup.checks if check.state is not State.PASSED and check.message]
     body = joined(
         banner(
             tone,
-            checkup.verdict,
+            word,
             sentence(checkup.headline),
             el("ul", [el("li", sentence(message)) for message in wrong], class_="reasons") if wrong else None,
             tiles(_figures(summary)),
@@ -51,7 +53,7 @@ def render_load(summary: LoadSummary, judgements: Sequence[Judgement] = ()) -> b
     target = without_user(summary.header.url)
     kicker = joined(target, el("span", f" {checkup.started[:16]}Z"))
     data = load_data(summary)
-    return page(f"{checkup.verdict}: load on {target} · rollcheck", tone, NAV, body, data, kicker=kicker)
+    return page(f"{word}: load on {target} · rollcheck", tone, NAV, body, data, kicker=kicker)
 
 
 def load_data(summary: LoadSummary) -> dict[str, Json]:

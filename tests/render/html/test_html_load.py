@@ -47,6 +47,11 @@ def test_a_threshold_that_was_missed_is_the_verdict():
     assert [words(row.all("td")[-1]) for row in table.all("tbody")[0].all("tr")] == ["missed", "met"]
 
 
+def test_losses_that_no_threshold_forbids_are_no_plain_success():
+    assert words(tree_of("failing").all("p", class_="badge")[0]).endswith("passed with losses")
+    assert words(tree_of("healthy").all("p", class_="badge")[0]).endswith("passed")
+
+
 def test_a_load_that_proves_nothing_says_why_first():
     (verdict,) = tree_of("late").all("section", class_="verdict unsure")
 
