@@ -13,9 +13,9 @@ from datetime import datetime
 
 from rollcheck.sandbox.controllers.fenceposts import scaled
 from rollcheck.sandbox.controllers.fitting import fits_affinity, untolerated
+from rollcheck.sandbox.controllers.hashes import REVISION_HASH
 from rollcheck.sandbox.controllers.objects import created_at, is_deleting, labels_of
 from rollcheck.sandbox.controllers.pods import is_available, is_ready, node_of
-from rollcheck.sandbox.controllers.revisions import HASH
 from rollcheck.sandbox.trees import Json, clone, name_of
 
 GENERATION = "pod-template-generation"
@@ -41,7 +41,7 @@ def template_for(owner: Json, node: str, digest: str) -> Json:
     """The pod template for one node: the DaemonSet's, tolerating the node's troubles and bound to it by affinity."""
     template: Json = clone(owner["spec"]["template"])
     labels = template.setdefault("metadata", {}).setdefault("labels", {})
-    labels[HASH] = digest
+    labels[REVISION_HASH] = digest
     notes = owner["metadata"].get("annotations") or {}
     if notes.get("deprecated.daemonset.template.generation"):
         labels[GENERATION] = notes["deprecated.daemonset.template.generation"]
@@ -116,8 +116,8 @@ def surplus(owner: Json, pods: list[Json], digest: str, now: datetime) -> list[J
         return in_order(pods)[1:]
     if len(pods) <= 1:
         return []
-    new = [pod for pod in in_order(pods) if labels_of(pod).get(HASH) == digest]
-    old = [pod for pod in in_order(pods) if labels_of(pod).get(HASH) != digest]
+    new = [pod for pod in in_order(pods) if labels_of(pod).get(REVISION_HASH) == digest]
+    old = [pod for pod in in_order(pods) if labels_of(pod).get(REVISION_HASH) != digest]
     gone = [*new[1:], *old[1:]]
     wait = int(owner["spec"].get("minReadySeconds") or 0)
     if new and old and (not is_ready(old[0]) or is_available(new[0], wait, now)):
@@ -144,8 +144,8 @@ def plan_update(owner: Json, by_node: Mapping[str, list[Json]], fit: set[str], d
 def _pair(pods: list[Json], digest: str) -> tuple[Json | None, Json | None, bool]:
     """(the new pod, the old pod, whether there is at most one of each), terminating ones left aside."""
     living = [pod for pod in pods if not is_deleting(pod)]
-    new = [pod for pod in living if labels_of(pod).get(HASH) == digest]
-    old = [pod for pod in living if labels_of(pod).get(HASH) != digest]
+    new = [pod for pod in living if labels_of(pod).get(REVISION_HASH) == digest]
+    old = [pod for pod in living if labels_of(pod).get(REVISION_HASH) != digest]
     return (new[0] if new else None), (old[0] if old else None), len(new) <= 1 and len(old) <= 1
 
 
@@ -212,7 +212,7 @@ def calculate(owner: Json, by_node: Mapping[str, list[Json]], nodes: list[Json],
             current += 1
             ready += is_ready(pods[0])
             available += is_available(pods[0], wait, now)
-            updated += labels_of(pods[0]).get(HASH) == digest
+            updated += labels_of(pods[0]).get(REVISION_HASH) == digest
     optional = {
         "updatedNumberScheduled": updated,
         "numberAvailable": available,

@@ -10,9 +10,11 @@ from rollcheck.sandbox.controllers import daemon_pods as daemons
 from rollcheck.sandbox.controllers import revisions
 from rollcheck.sandbox.controllers.base import BURST, Controller, Handler, in_batches
 from rollcheck.sandbox.controllers.daemon_pods import Todo, should_run
+from rollcheck.sandbox.controllers.hashes import REVISION_HASH
 from rollcheck.sandbox.controllers.objects import controller_ref, generation_of, is_deleting, key_of, status_of
 from rollcheck.sandbox.controllers.pods import available_in, from_template, phase_of
 from rollcheck.sandbox.controllers.workqueue import Key
+from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import DAEMON_SETS, NODES, PODS, Resource
 from rollcheck.sandbox.store import Change
 from rollcheck.sandbox.trees import Json, name_of, namespace_of
@@ -26,9 +28,12 @@ class DaemonSetController(Controller):
 
     component = "daemonset-controller"
 
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self._failed: dict[tuple[str, str], tuple[int, float]] = {}
+
     def watched(self) -> Mapping[Resource, Handler]:
         """DaemonSets, pods, and nodes, for which all DaemonSets are looked at."""
-        self._failed: dict[tuple[str, str], tuple[int, float]] = {}
         return {
             DAEMON_SETS: self.wake,
             PODS: self.wake_selecting(DAEMON_SETS, self.wake_owner_of_pod("DaemonSet")),
@@ -59,7 +64,7 @@ class DaemonSetController(Controller):
             todo = daemons.plan_update(owner, everywhere, fit, digest, self.now())
             await self._carry_out(owner, todo, digest)
         live = {revisions.hash_of(current)} | {
-            pod["metadata"].get("labels", {}).get(revisions.HASH, "") for pods in by_node.values() for pod in pods
+            pod["metadata"].get("labels", {}).get(REVISION_HASH, "") for pods in by_node.values() for pod in pods
         }
         names = {name_of(revision) for revision in history if revisions.hash_of(revision) in live}
         revisions.truncate(self.registry, owner, history, names)

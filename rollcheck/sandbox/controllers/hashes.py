@@ -14,6 +14,7 @@ from rollcheck.sandbox.trees import Json
 
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 TEMPLATE_HASH = "pod-template-hash"
+REVISION_HASH = "controller-revision-hash"
 
 
 def fnv1a(data: bytes) -> int:

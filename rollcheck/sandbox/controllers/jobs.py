@@ -13,6 +13,7 @@ from rollcheck.sandbox.controllers.objects import controller_of, controller_ref,
 from rollcheck.sandbox.controllers.pods import from_template, is_active, is_ready, is_terminating, phase_of
 from rollcheck.sandbox.controllers.victims import in_deletion_order
 from rollcheck.sandbox.controllers.workqueue import Key
+from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import JOBS, PODS, Resource
 from rollcheck.sandbox.status import ApiFailure
 from rollcheck.sandbox.store import Change
@@ -55,9 +56,12 @@ class JobController(Controller):
 
     component = "job-controller"
 
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self._backoffs: dict[str, Backoff] = {}
+
     def watched(self) -> Mapping[Resource, Handler]:
         """Jobs and pods."""
-        self._backoffs: dict[str, Backoff] = {}
         return {JOBS: self._job_changed, PODS: self.wake_selecting(JOBS, self.wake_owner_of_pod("Job"))}
 
     def _job_changed(self, change: Change) -> None:

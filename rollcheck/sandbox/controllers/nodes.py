@@ -16,6 +16,7 @@ from rollcheck.sandbox.controllers.fitting import UNSCHEDULABLE_TAINT, toleratio
 from rollcheck.sandbox.controllers.objects import generation_of, is_deleting, parse_time, status_of
 from rollcheck.sandbox.controllers.pods import is_terminal, node_of
 from rollcheck.sandbox.controllers.workqueue import Key
+from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import LEASES, NODES, PODS, Resource
 from rollcheck.sandbox.store import Change
 from rollcheck.sandbox.trees import Json, name_of, namespace_of, uid_of
@@ -35,9 +36,12 @@ class NodeController(Controller):
 
     component = "node-controller"
 
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self._gone: dict[str, datetime] = {}
+
     def watched(self) -> Mapping[Resource, Handler]:
         """Nodes, and pods as they are bound."""
-        self._gone: dict[str, datetime] = {}
         return {NODES: self._node_changed, PODS: self._pod_changed}
 
     def _node_changed(self, change: Change) -> None:

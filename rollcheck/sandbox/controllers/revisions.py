@@ -7,14 +7,12 @@ The data of a revision is the strategic patch that `kubectl rollout undo` applie
 from __future__ import annotations
 
 from rollcheck.sandbox.controllers.base import MANAGER
-from rollcheck.sandbox.controllers.hashes import same_template, template_hash
+from rollcheck.sandbox.controllers.hashes import REVISION_HASH, same_template, template_hash
 from rollcheck.sandbox.controllers.objects import annotations_of, controller_of, controller_ref, created_at, labels_of
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import CONTROLLER_REVISIONS
 from rollcheck.sandbox.status import ApiFailure
 from rollcheck.sandbox.trees import Json, clone, name_of, namespace_of, uid_of
-
-HASH = "controller-revision-hash"
 
 
 def listed(registry: Registry, owner: Json) -> list[Json]:
@@ -34,7 +32,7 @@ def number_of(revision: Json) -> int:
 
 def hash_of(revision: Json) -> str:
     """What tells its pods from others: the value of their label controller-revision-hash in a DaemonSet."""
-    return labels_of(revision).get(HASH, "")
+    return labels_of(revision).get(REVISION_HASH, "")
 
 
 def template_of(revision: Json) -> Json:
@@ -105,7 +103,7 @@ def _revision(owner: Json, kind: str, number: int, collisions: int) -> Json:
         "metadata": {
             "name": f"{name_of(owner)[: 253 - 1 - len(digest)]}-{digest}",
             "namespace": namespace_of(owner),
-            "labels": {**((template.get("metadata") or {}).get("labels") or {}), HASH: digest},
+            "labels": {**((template.get("metadata") or {}).get("labels") or {}), REVISION_HASH: digest},
             "annotations": dict(annotations_of(owner)),
             "ownerReferences": [controller_ref(owner, "apps/v1", kind)],
         },

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
+from rollcheck.sandbox.controllers.hashes import REVISION_HASH
 from rollcheck.sandbox.controllers.objects import controller_ref, generation_of, is_deleting, labels_of, status_of
 from rollcheck.sandbox.controllers.pods import from_template, is_available, is_ready, phase_of
 from rollcheck.sandbox.trees import Json, clone, name_of, namespace_of
 
 POD_NAME = "statefulset.kubernetes.io/pod-name"
 POD_INDEX = "apps.kubernetes.io/pod-index"
-REVISION = "controller-revision-hash"
 PARALLEL = "Parallel"
 ON_DELETE = "OnDelete"
 
@@ -40,7 +40,7 @@ def is_parallel(owner: Json) -> bool:
 
 def revision_of(pod: Json) -> str:
     """The name of the ControllerRevision it was made from."""
-    return labels_of(pod).get(REVISION, "")
+    return labels_of(pod).get(REVISION_HASH, "")
 
 
 def is_created(pod: Json) -> bool:
@@ -61,7 +61,7 @@ def new_pod(owner: Json, template: Json, revision: str, ordinal: int) -> Json:
     labels = pod["metadata"].setdefault("labels", {})
     labels[POD_NAME] = name_of(pod)
     labels[POD_INDEX] = str(ordinal)
-    labels[REVISION] = revision
+    labels[REVISION_HASH] = revision
     pod["spec"]["hostname"] = name_of(pod)
     if owner["spec"].get("serviceName"):
         pod["spec"]["subdomain"] = owner["spec"]["serviceName"]
