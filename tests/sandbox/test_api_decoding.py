@@ -159,15 +159,6 @@ def test_an_unknown_media_type_is_refused() -> None:
     assert failure.value.code == 415
 
 
-def test_a_manifest_can_be_checked_before_it_is_created() -> None:
-    with pytest.raises(ApiFailure, match="of type int32"):
-        decoding.checked({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": "three"}})
-    assert decoding.checked({"apiVersion": "example.com/v1", "kind": "Odd", "x": 1}) == (
-        {"apiVersion": "example.com/v1", "kind": "Odd", "x": 1},
-        [],
-    )
-
-
 def varint(number: int) -> bytes:
     number &= (1 << 64) - 1
     out = bytearray()

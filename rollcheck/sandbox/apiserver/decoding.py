@@ -141,21 +141,6 @@ def decode(data: bytes, content_type: str, api_version: str, kind: str, validati
         raise status.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {e}') from e
 
 
-def checked(obj: Json) -> tuple[Json, list[str]]:
-    """An object from a file as a client would have had to send it, and what was dropped from it.
-
-    Raises ApiFailure 400 for wrong types, in the API server's words. Kinds that are not served pass as they are.
-    """
-    api_version, kind = str(obj.get("apiVersion", "")), str(obj.get("kind", ""))
-    if type_of(api_version, kind) is None:
-        return obj, []
-    try:
-        return convert(obj, api_version, kind, "Warn")
-    except Misfit as e:
-        version = api_version.rpartition("/")[2]
-        raise status.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {e}') from e
-
-
 def _check_kind(tree: Json, api_version: str, kind: str) -> None:
     """Refuse an object of another kind; what says nothing of itself is taken for what is expected."""
     said_version, said = tree.setdefault("apiVersion", api_version), tree.setdefault("kind", kind)
