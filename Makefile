@@ -5,13 +5,14 @@
 # make cluster-test  the truth: on the cluster that KUBECONFIG names (see tests/cluster/README.md)
 # make bench         the load generator beside its peers, ~12 minutes; QUICK=1: two; BENCH='--only closed,tls': a part
 # make bench-peers   fortio and locust into .peers (wrk, hey and nginx come from the system's packages)
+# make gallery       render the documents of reports/ anew: golden files, and what the docs show
 # make requirements  pin what pyproject.toml asks for, by hash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo lint test cluster-test bench bench-peers requirements clean
+.PHONY: install demo lint test cluster-test gallery bench bench-peers requirements clean
 
 install: $(STAMP)
 
@@ -38,6 +39,9 @@ test: lint
 cluster-test: install
 	@test -n "$$KUBECONFIG" || { echo "make cluster-test: set KUBECONFIG to the cluster to test on" >&2; exit 2; }
 	$(BIN)/pytest -q -m cluster tests/cluster tests/sandbox/conformance $(PYTEST)
+
+gallery: install
+	$(BIN)/python -m tests.gallery
 
 bench: install
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(BENCH)
