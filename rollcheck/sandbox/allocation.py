@@ -8,8 +8,8 @@ from rollcheck.sandbox.addresses import NODE_PORTS, Addresses, NoAddress, node_p
 from rollcheck.sandbox.status import Cause
 from rollcheck.sandbox.trees import Json
 from rollcheck.sandbox.validation.causes import invalid
+from rollcheck.sandbox.validation.network import WITH_ADDRESS
 
-WITH_ADDRESS = ("ClusterIP", "NodePort", "LoadBalancer")
 WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 
 

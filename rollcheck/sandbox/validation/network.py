@@ -29,6 +29,8 @@ from rollcheck.sandbox.validation.causes import (
 )
 from rollcheck.sandbox.validation.metadata import check_labels
 
+WITH_ADDRESS = ("ClusterIP", "NodePort", "LoadBalancer")
+AFFINITY_AT_MOST_S = 86400
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 POLICIES = ("Cluster", "Local")
@@ -52,6 +54,10 @@ def check_service(service: Json) -> Causes:
         yield from _check_port(f"spec.ports[{index}]", port, len(ports) > 1, names)
     yield from check_labels("spec.selector", spec.get("selector") or {})
     yield from one_of("spec.sessionAffinity", spec.get("sessionAffinity"), ("ClientIP", "None"))
+    seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+    if seconds is not None and not 0 < seconds <= AFFINITY_AT_MOST_S:
+        what = f"must be greater than 0 and less than {AFFINITY_AT_MOST_S}"
+        yield invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, what)
     yield from _check_address(spec, address)
     yield from one_of("spec.type", kind, TYPES)
     yield from _check_port_numbers(kind, ports)
@@ -84,8 +90,12 @@ def _check_port(path: str, port: Json, must_have_name: bool, names: set[str]) ->
 
 
 def _check_address(spec: Json, address: str) -> Causes:
-    if address and address != "None" and not is_address(address):
-        yield invalid("spec.clusterIPs[0]", address, ADDRESS_WORDS)
+    addresses = spec.get("clusterIPs") or ([address] if address else [])
+    if addresses and addresses[0] != address:
+        yield invalid("spec.clusterIPs", addresses, "first value must match `clusterIP`")
+    for index, one in enumerate(addresses):
+        if one != "None" and not is_address(one):
+            yield invalid(f"spec.clusterIPs[{index}]", one, ADDRESS_WORDS)
 
 
 def _check_port_numbers(kind: str, ports: list[Json]) -> Causes:
@@ -120,9 +130,10 @@ def _check_policies(spec: Json, kind: str) -> Causes:
 def check_service_update(service: Json, old: Json) -> Causes:
     """A changed Service: its address stays unless its type takes it away."""
     before, after = old["spec"], service["spec"]
-    if "ExternalName" not in (before.get("type"), after.get("type")):
+    if before.get("type") in WITH_ADDRESS and after.get("type") in WITH_ADDRESS:
         was, now = before.get("clusterIPs") or [], after.get("clusterIPs") or []
-        if was and was[:1] != now[:1]:
+        sound = now[:1] == [after.get("clusterIP")] and all(one == "None" or is_address(one) for one in now)
+        if was and was[:1] != now[:1] and sound:
             yield invalid("spec.clusterIPs[0]", now, "may not change once set")
     yield from check_service(service)
 

@@ -130,7 +130,7 @@ def _go_strategy(kind: Any, rolling: Json | None) -> Json:
     """A strategy as Go prints its struct."""
     if rolling is None:
         return {"Type": kind, "RollingUpdate": None}
-    parts = {"MaxUnavailable": rolling.get("maxUnavailable"), "MaxSurge": rolling.get("maxSurge")}
+    parts = {"MaxUnavailable": rolling.get("maxUnavailable", 0), "MaxSurge": rolling.get("maxSurge", 0)}
     return {"Type": kind, "RollingUpdate": parts}
 
 

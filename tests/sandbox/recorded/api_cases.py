@@ -484,6 +484,45 @@ REFUSED: dict[str, list[Step]] = {
     "an endpoint slice of bad addresses": of("endpointslices", {"endpoints": [{"addresses": ["x"]}]}),
     "an endpoint slice without addresses": of("endpointslices", {"endpoints": [{"addresses": []}]}),
     "an endpoint slice of a bad type": of("endpointslices", {"addressType": "Name"}),
+    "a container with a dot in its name": pod({P + "name": "a.b"}),
+    "a config map reference with a bad name": pod({P + "envFrom": [{"configMapRef": {"name": "A_B"}}]}),
+    "variables from nothing": pod({P + "envFrom": [{}]}),
+    "a host alias without an address": pod({"spec.hostAliases": [{"hostnames": ["a"]}]}),
+    "a readiness gate with a bad name": pod({"spec.readinessGates": [{"conditionType": "a b"}]}),
+    "a toleration with a bad key": pod({"spec.tolerations": [{"operator": "Exists", "key": "-x"}]}),
+    "a toleration of nothing": pod({"spec.tolerations": [{}]}),
+    "a negative user": pod({"spec.securityContext": {"runAsUser": -1}}),
+    "a downward file of nothing": pod({"spec.volumes": [{"name": "v", "downwardAPI": {"items": [{"path": "a"}]}}]}),
+    "a projection without a name": pod(
+        {"spec.volumes": [{"name": "v", "projected": {"sources": [{"configMap": {}}]}}]}
+    ),
+    "a bad termination policy": pod({P + "terminationMessagePolicy": "Log"}),
+    "a template with a bad label": of("deployments", {"spec.template.metadata.labels.b": "c d"}),
+    "a canary with numbers": of("deployments", {"spec.strategy": {"type": "Canary", "rollingUpdate": {"maxSurge": 1}}}),
+    "a stateful set with a dot in its name": of("statefulsets", {"metadata.name": "a.b"}),
+    "a stateful set with a bad selector": of("statefulsets", {"spec.selector.matchLabels": {"app": "x y"}}),
+    "a stateful set with a bad service name": of("statefulsets", {"spec.serviceName": "A_B"}),
+    "a stateful set with a bad retention": of(
+        "statefulsets", {"spec.persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Never"}}
+    ),
+    "a stateful set with numbers for an unknown strategy": of(
+        "statefulsets", {"spec.updateStrategy": {"type": "Any", "rollingUpdate": {"partition": 1}}}
+    ),
+    "a job without a name": of("jobs", {"metadata.name": None}),
+    "a budget with a strange name": of("poddisruptionbudgets", {"metadata.name": "My_Budget"}),
+    "an ingress with a bad tls host": of("ingresses", {"spec.tls": [{"hosts": ["A_B"], "secretName": "s"}]}),
+    "an ingress with a bad tls secret": of("ingresses", {"spec.tls": [{"hosts": ["a"], "secretName": "A_B"}]}),
+    "an ingress with an empty class": of("ingresses", {"spec.ingressClassName": ""}),
+    "a service that sticks for no time": service(
+        {"spec.sessionAffinity": "ClientIP", "spec.sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 0}}}
+    ),
+    "a service with two minds about its address": service(
+        {"spec.clusterIP": "10.96.0.70", "spec.clusterIPs": ["10.96.0.71"]}
+    ),
+    "an image with a capital": pod({P + "image": "Web:1"}),
+    "a protocol of nothing": pod({P + "ports": [{"containerPort": 80, "protocol": ""}]}),
+    "a sleep of no number": pod({P + "lifecycle": {"preStop": {"sleep": {}}}}),
+    "a template with a negative grace": of("deployments", {T + "terminationGracePeriodSeconds": -1}),
     "an object with a version": pod({"metadata.resourceVersion": "5"}),
     "an object of another namespace": pod({"metadata.namespace": "kube-system"}),
     "an object of no namespace": pod({"metadata.namespace": "nowhere"}),
@@ -523,6 +562,15 @@ CHANGED: dict[str, list[Step]] = {
     "a pod's label": update("pods", {}, {"metadata.labels": {"a": "b"}}),
     "a pod's node": update("pods", {}, {"spec.nodeName": "n"}),
     "a pod's restart policy": update("pods", {}, {"spec.restartPolicy": "Never"}),
+    "a pod's toleration's time": update(
+        "pods",
+        {"spec.tolerations": [{"key": "k", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}]},
+        {"spec.tolerations.0.tolerationSeconds": 6},
+    ),
+    "a service's address by its list": update("services", {}, {"spec.clusterIPs": ["x"]}),
+    "a stateful set's service name to a bad one": update("statefulsets", {}, {"spec.serviceName": "A_B"}),
+    "a daemon set's selector alone": update("daemonsets", {}, {"spec.selector.matchLabels": {"app": "y"}}),
+    "a job's labels taken away": update("jobs", {}, {"metadata.labels": None}),
     "a pod's containers": update("pods", {}, {"spec.containers": [C, {**C, "name": "d"}]}),
     "a service's address": update("services", {"spec.clusterIP": "None"}, {"spec.clusterIP": "10.96.0.77"}),
     "a service's type": update("services", {}, {"spec.type": "NodePort"}),
