@@ -53,6 +53,12 @@ def nodes(cluster: Cluster) -> list[str]:
     return found
 
 
+@pytest.fixture(scope="module")
+def held(tell: Tell, nodes: list[str]) -> Story:
+    """Its budget wants all the pods there are."""
+    return tell(Workload(env=GOOD, replicas=2, node=nodes[0], budget=2))
+
+
 @pytest.fixture(autouse=True)
 def journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -119,7 +125,7 @@ class TestOnAWorkloadThatEndsWell:
 
 class TestOnAWorkloadThatExitsAtOnce:
     def test_a_deleted_pod_loses_what_a_rollout_would(self, bad: Story):
-        run = act(bad, "delete-pod")
+        run = act(bad, "delete-pod", "--qps", "150")
 
         assert run.code == NOT_GRACEFUL, run
         assert run.modes[0] == 1, run
@@ -162,11 +168,6 @@ class TestDrains:
 
         assert_lossless(run)
         assert replaced(run) >= 1
-
-    @pytest.fixture(scope="class")
-    def held(self, tell: Tell, nodes: list[str]) -> Story:
-        """Its budget wants all there are."""
-        return tell(Workload(env=GOOD, replicas=2, node=nodes[0], budget=2))
 
     def test_a_budget_that_wants_all_blocks_it_to_its_end(self, held: Story, cluster: Cluster):
         node = node_of(held)

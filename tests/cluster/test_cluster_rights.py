@@ -106,7 +106,7 @@ def test_the_role_is_enough(account: Account, action: str):
 
     assert run.code in (GRACEFUL, INCONCLUSIVE), run
     assert "403" not in run.stderr, run
-    assert not any("no right to" in line or "cannot be watched" in line for line in run.result["not_observed"]), run
+    assert not any("no right to" in line or "cannot be watched" in line for line in run.result["blind"]), run
     if action != "set-image":
         assert sum(1 for pod in run.old_pods if pod["deleted"]) >= 1, run
 
