@@ -142,6 +142,7 @@ def test_a_suspended_job_has_no_pods_and_goes_on_when_resumed() -> None:
         await cluster.settle(10)
         assert cluster.pods(alive=False) == []
         assert conditions(cluster) == [("Suspended", "JobSuspended")]
+        assert "failed" not in status(cluster)
         cluster.fate = lambda pod: "Succeeded"
         cluster.edit(JOBS, "work", lambda obj: obj["spec"].update(suspend=False))
         await cluster.settle(10)
@@ -201,5 +202,19 @@ def test_a_finished_job_goes_with_its_pods_once_its_time_is_over() -> None:
         await cluster.settle(15)
 
         assert cluster.registry.list(JOBS, "default") == cluster.pods(alive=False) == []
+
+    on_cluster(story)
+
+
+def test_scaling_a_job_down_counts_no_failure() -> None:
+    async def story(cluster: LittleCluster) -> None:
+        start(cluster, completions=4, parallelism=4, backoffLimit=0)
+        await cluster.settle(5)
+        cluster.edit(JOBS, "work", lambda obj: obj["spec"].update(parallelism=1))
+        await cluster.settle(10)
+
+        assert len(cluster.pods(alive=False)) == 1
+        assert "failed" not in status(cluster)
+        assert not is_over(cluster)
 
     on_cluster(story)

@@ -75,6 +75,15 @@ def finished_at(pod: Json) -> datetime | None:
     return parse_time(meta.get("creationTimestamp"))
 
 
+def ending(status: Json) -> tuple[str, str, str] | None:
+    """(kind, reason, message) of an end that was settled before and only waits for pods to go; None for none."""
+    for kind in (CRITERIA_MET, FAILURE_TARGET):
+        found = conditions.find(status.get("conditions"), kind)
+        if found is not None:
+            return kind, found.get("reason", ""), found.get("message", "")
+    return None
+
+
 def why_failed(job: Json, pods: list[Json], failed: int, now: datetime) -> tuple[str, str] | None:
     """(reason, message) when the Job is to end as failed; None while it goes on."""
     spec = job["spec"]

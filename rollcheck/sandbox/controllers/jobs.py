@@ -115,12 +115,11 @@ class JobController(Controller):
     async def _act(self, look: Look, key: Key) -> None:
         job = look.job
         succeeded, failed = self._succeeded(look), self._failed(look)
-        why = job_status.why_failed({**job, "status": look.status}, look.pods, failed, self.now())
-        before = conditions.find(look.status.get("conditions"), job_status.FAILURE_TARGET)
-        if before is not None:
-            why = before.get("reason", ""), before.get("message", "")
-        if why is not None:
-            look.end = (job_status.FAILURE_TARGET, *why)
+        look.end = job_status.ending(look.status)
+        if look.end is None:
+            why = job_status.why_failed({**job, "status": look.status}, look.pods, failed, self.now())
+            look.end = (job_status.FAILURE_TARGET, *why) if why is not None else None
+        if look.end is not None:
             await self._remove(look, look.active)
             return
         left = job_status.deadline_in({**job, "status": look.status}, self.now())
@@ -146,6 +145,7 @@ class JobController(Controller):
         if excess > 0:
             doomed = [*doomed, *in_deletion_order(kept)[:excess]]
         if doomed:
+            self._let_go(doomed)  # who goes because the Job wants fewer is no failure
             await self._remove(look, doomed)
             return
         missing = wanted - len(active)
@@ -158,14 +158,14 @@ class JobController(Controller):
             await self._create(look, missing)
 
     async def _create(self, look: Look, missing: int) -> None:
-        job, numbers = look.job, [None] * min(missing, BURST)
-        wanted: list[int | None] = list(numbers)
+        job = look.job
+        wanted: list[int | None] = [None] * min(missing, BURST)
         if job_status.is_indexed(job):
             completions = job_status.completions_of(job)
             done = indexes.parse_indexes(look.status.get("completedIndexes", ""), completions)
             done |= {i for i in map(indexes.index_of, self._of_phase(look, "Succeeded")) if i is not None}
             active = [indexes.index_of(pod) for pod in look.active]
-            wanted = list(indexes.pending_indexes(completions, done, active, len(numbers)))
+            wanted = list(indexes.pending_indexes(completions, done, active, len(wanted)))
         owner_ref = controller_ref(job, "batch/v1", "Job")
 
         def creating(index: int | None) -> Callable[[], None]:
@@ -211,15 +211,16 @@ class JobController(Controller):
         """Remember failures since the last success: the next pod waits the longer for them."""
         backoff = self._backoffs.setdefault(uid_of(look.job), Backoff())
         for pod in look.pods:
-            fate, end = phase_of(pod), job_status.finished_at(pod)
-            if uid_of(pod) in backoff.seen or end is None or fate not in ("Succeeded", "Failed"):
+            failed, end = job_status.has_failed(pod), job_status.finished_at(pod)
+            if uid_of(pod) in backoff.seen or not job_status.is_tracked(pod) or end is None:
                 continue
-            backoff.seen.add(uid_of(pod))
-            if fate == "Failed":
+            if failed:
                 backoff.failures += 1
                 backoff.last = max(backoff.last, end.timestamp())
-            elif end.timestamp() >= backoff.last:
+            elif phase_of(pod) == "Succeeded" and end.timestamp() >= backoff.last:
                 backoff.failures = 0
+            if failed or phase_of(pod) == "Succeeded":
+                backoff.seen.add(uid_of(pod))
 
     def _wait(self, look: Look) -> float:
         backoff = self._backoffs[uid_of(look.job)]
@@ -284,12 +285,10 @@ class JobController(Controller):
 
     def _count_active(self, look: Look) -> None:
         active = look.active
-        counts = {"active": len(active)}
-        for key, number in counts.items():
-            if number:
-                look.status[key] = number
-            else:
-                look.status.pop(key, None)
+        if active:
+            look.status["active"] = len(active)
+        else:
+            look.status.pop("active", None)
         look.status["ready"] = sum(1 for pod in active if is_ready(pod))
         look.status["terminating"] = sum(1 for pod in look.pods if is_terminating(pod))
 

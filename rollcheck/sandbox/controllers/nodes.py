@@ -39,6 +39,7 @@ class NodeController(Controller):
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry)
         self._gone: dict[str, datetime] = {}
+        self._heard: dict[str, tuple[tuple[object, object], float]] = {}
 
     def watched(self) -> Mapping[Resource, Handler]:
         """Nodes, and pods as they are bound."""
@@ -70,14 +71,21 @@ class NodeController(Controller):
         self.queue.add_after(key, LOOK_S)
 
     def _is_silent(self, node: Json) -> bool:
-        """Whether its kubelet has renewed neither its Lease nor its status for too long."""
+        """Whether its kubelet has renewed neither its Lease nor its status for too long.
+
+        Measured from when a renewal was seen, on the clock that stands still while the machine sleeps: a laptop that
+        wakes up finds its nodes as it left them.
+        """
         ready = conditions.find(status_of(node).get("conditions"), "Ready")
         if ready is None or ready.get("status") == "Unknown":
             return False
         lease = self.registry.peek(LEASES, LEASE_NAMESPACE, name_of(node))
-        beats = [ready.get("lastHeartbeatTime"), (lease or {}).get("spec", {}).get("renewTime")]
-        last = max((time for time in map(parse_time, beats) if time is not None), default=None)
-        return last is not None and last + timedelta(seconds=GRACE_S) < self.now()
+        beat = ready.get("lastHeartbeatTime"), (lease or {}).get("spec", {}).get("renewTime")
+        now = self.registry.clock.monotonic()
+        heard = self._heard.get(name_of(node))
+        if heard is None or heard[0] != beat:
+            heard = self._heard[name_of(node)] = beat, now
+        return beat != (None, None) and now - heard[1] > GRACE_S
 
     def _call_unknown(self, node: Json) -> Json:
         stamp = self.registry.clock.stamp()
