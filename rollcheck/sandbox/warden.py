@@ -1,6 +1,6 @@
 """The parent's side of the warden (`warden_process`): start a process in a container, signal it, learn of its end.
 
-Asked: `spawn` {id, container, argv, app, env, cwd, log, capture}, `signal` {id, signal}, `kill` {id}. Told: `up`,
+Asked: `spawn` {id, container, argv, app, env, cwd, log, capture, bind}, `signal` {id, signal}, `kill` {id}. Told: `up`,
 `spawned` {id, pid}, `failed` {id, errno, message}, `exited` {id, code, signal, output}. What is asked is done in order.
 """
 
@@ -21,9 +21,9 @@ from typing import Any
 import trio
 
 from rollcheck.errors import RollcheckError, UsageError
+from rollcheck.sandbox.processes import MARK
 
 PROGRAM = Path(__file__).with_name("warden_process.py")
-MARK = "ROLLCHECK_CONTAINER"
 START_S = 20.0
 END_S = 10.0
 
@@ -56,6 +56,8 @@ class Command:
         log: file for its output, in the form of the CRI; None when `capture` is set.
         capture: whether the first 10 KiB of its output are kept for `Process.output`.
         inside: the container in which it is started; None makes it a container of its own.
+        bind: address and ports (asked for → bound) that stand for all addresses when it executes `argv`, where the
+            system can do that (see `binding`); None to leave its binds alone.
     """
 
     argv: Sequence[str]
@@ -65,6 +67,7 @@ class Command:
     log: Path | None = None
     capture: bool = False
     inside: str | None = None
+    bind: tuple[str, Mapping[int, int]] | None = None
 
 
 @dataclass(eq=False)
@@ -149,7 +152,8 @@ class Warden:
             self._end()
             with trio.CancelScope(shield=True), trio.move_on_after(END_S):
                 await stream.aclose()
-                await trio.to_thread.run_sync(child.wait, END_S, abandon_on_cancel=True)
+                with suppress(subprocess.TimeoutExpired):
+                    await trio.to_thread.run_sync(child.wait, END_S, abandon_on_cancel=True)
 
     async def spawn(self, command: Command) -> Process:
         """Start a process; it is not cancelled half way.
@@ -175,6 +179,7 @@ class Warden:
                 "cwd": str(command.folder),
                 "log": None if command.log is None else str(command.log),
                 "capture": command.capture,
+                "bind": None if command.bind is None else {"ip": command.bind[0], "ports": dict(command.bind[1])},
             }
         )
         with trio.CancelScope(shield=True):

@@ -30,15 +30,13 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-MARK = "ROLLCHECK_CONTAINER"
-"""Set in the environment of every process of a container: tells whose a stray is."""
 CAPTURE_BYTES = 10 * 1024
 LINE_BYTES = 16 * 1024
 """Longer lines are cut, and the parts marked P, as container runtimes do."""
@@ -46,6 +44,26 @@ LOG_BYTES = 10 * 1024 * 1024
 """The kubelet's containerLogMaxSize; one older file is kept beside the present one."""
 END_S = 5.0
 APPS = Path(__file__).parent / "apps"
+
+
+def load(path: Path) -> ModuleType:
+    """A file as a module that no import, of a container's own code for example, can meet by chance."""
+    spec = importlib.util.spec_from_file_location(f"rollcheck_warden_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if TYPE_CHECKING:
+    from rollcheck.sandbox import binding, processes
+else:
+    processes = load(Path(__file__).with_name("processes.py"))
+    try:
+        binding = load(Path(__file__).with_name("binding.py"))
+    except (ImportError, OSError):  # a Python without ctypes
+        binding = None
 
 
 def load_prctl() -> Callable[[int, int], int] | None:
@@ -62,18 +80,8 @@ def load_prctl() -> Callable[[int, int], int] | None:
 
 
 def load_apps() -> dict[str, ModuleType]:
-    """Every program of the apps folder, under a name that no import of a container's own code can meet."""
-    apps = {}
-    for path in sorted(APPS.glob("*.py")):
-        if path.stem == "__init__":
-            continue
-        spec = importlib.util.spec_from_file_location(f"rollcheck_app_{path.stem}", path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        apps[path.stem] = module
-    return apps
+    """Every program of the apps folder."""
+    return {path.stem: load(path) for path in sorted(APPS.glob("*.py")) if path.stem != "__init__"}
 
 
 def stamp() -> bytes:
@@ -138,6 +146,7 @@ class Child:
         self.log = log
         self.captured = b""
         self.pipes: dict[int, bytes] = {}
+        self.binds: binding.Answers | None = None
 
 
 class Forked(BaseException):
@@ -222,36 +231,59 @@ class WardenProcess:
     def spawn(self, request: dict[str, Any]) -> None:
         """Fork, and tell the pid or why there is none."""
         pipes = [os.pipe() for _ in range(1 if request.get("capture") else 2)]
-        failure, report = os.pipe()
+        ours, theirs = socket.socketpair()
         try:
             log = LogFile(request["log"]) if request.get("log") else None
             pid = os.fork()
         except OSError as e:
-            for fd in (failure, report, *(fd for pair in pipes for fd in pair)):
+            for fd in (ours.detach(), theirs.detach(), *(fd for pair in pipes for fd in pair)):
                 os.close(fd)
             self.tell({"event": "failed", "id": request["id"], "errno": e.errno, "message": str(e.strerror)})
             return
         if pid == 0:
-            self.become(request, [write for _, write in pipes], report)
-        os.close(report)
-        child = Child(request, pid, log)
+            self.become(request, [write for _, write in pipes], theirs)
+        theirs.close()
+        child = self.children[pid] = Child(request, pid, log)
+        self.listen_to(child, pipes)
+        said, listeners = report_of(ours)
+        ours.close()
+        if said:
+            self.forget(child)
+            os.waitpid(pid, 0)
+            self.tell({"event": "failed", "id": child.id, **json.loads(said)})
+            return
+        for listener in listeners:
+            self.answer_binds(child, listener, request["bind"])
+        self.by_id[child.id] = child
+        self.tell({"event": "spawned", "id": child.id, "pid": pid})
+
+    def listen_to(self, child: Child, pipes: list[tuple[int, int]]) -> None:
+        """Read what it writes from here on."""
         for (read, write), stream in zip(pipes, (b"stdout", b"stderr"), strict=False):
             os.close(write)
             os.set_blocking(read, False)
             child.pipes[read] = stream
             self.selector.register(read, selectors.EVENT_READ, lambda read=read: self.read_pipe(child, read))
-        self.children[pid] = child
-        said = os.read(failure, 4096)
-        os.close(failure)
-        if said:
-            self.forget(child)
-            os.waitpid(pid, 0)
-            self.tell({"event": "failed", "id": child.id, **json.loads(said)})
-        else:
-            self.by_id[child.id] = child
-            self.tell({"event": "spawned", "id": child.id, "pid": pid})
 
-    def become(self, request: dict[str, Any], outputs: list[int], report: int) -> NoReturn:
+    def answer_binds(self, child: Child, listener: int, place: dict[str, Any]) -> None:
+        """Answer its binds from here on (see `binding`)."""
+        ports = {int(port): int(real) for port, real in place["ports"].items()}
+        child.binds = binding.Answers(listener, place["ip"], ports)
+
+        def answer() -> None:
+            if child.binds is not None and not child.binds.answer():
+                self.stop_answering(child)
+
+        self.selector.register(listener, selectors.EVENT_READ, answer)
+
+    def stop_answering(self, child: Child) -> None:
+        """Nobody asks any more."""
+        if child.binds is not None:
+            self.selector.unregister(child.binds.listener)
+            os.close(child.binds.listener)
+            child.binds = None
+
+    def become(self, request: dict[str, Any], outputs: list[int], report: socket.socket) -> NoReturn:
         """In the forked process: turn into what was asked for."""
         try:
             os.setsid()
@@ -272,11 +304,13 @@ class WardenProcess:
                 os.environ.update(request["env"])
                 os.closerange(3, 65536)
                 raise Forked(app, argv, self)
-            os.execve(find_program(argv[0], request["env"]), argv, request["env"])  # noqa: S606 - what was asked for
+            if request.get("bind") and binding is not None and (listener := binding.install()) >= 0:
+                socket.send_fds(report, [b" "], [listener])
+            os.execve(processes.find_program(argv[0], request["env"]), argv, request["env"])  # noqa: S606 - what was asked for
         except (OSError, ValueError) as e:
             code = e.errno if isinstance(e, OSError) else 22
             text = e.strerror if isinstance(e, OSError) else str(e)
-            os.write(report, json.dumps({"errno": code, "message": str(text)}).encode())
+            report.send(json.dumps({"errno": code, "message": str(text)}).encode())
             os._exit(128)
 
     # Output
@@ -312,6 +346,7 @@ class WardenProcess:
                     break
             if fd in child.pipes:
                 self.close_pipe(child, fd)
+        self.stop_answering(child)
         if child.log is not None:
             child.log.close()
         self.children.pop(child.pid, None)
@@ -322,7 +357,7 @@ class WardenProcess:
     def signal(self, child: Child, number: int) -> None:
         """Send a signal to a container's main process as process 1 would get it."""
         with suppress(OSError):
-            if reaches_process_one(child.pid, number):
+            if processes.reaches_process_one(child.pid, number):
                 os.kill(child.pid, number)
 
     def kill_group(self, leader: int) -> None:
@@ -377,7 +412,11 @@ class WardenProcess:
         for leader in leaders:
             self.kill_group(leader)
         for _ in range(200):
-            strays = [pid for pid in own_children() if pid not in self.children and belongs(pid, main.id, leaders)]
+            strays = [
+                pid
+                for pid in processes.own_children()
+                if pid not in self.children and processes.belongs(pid, main.id, leaders)
+            ]
             if not strays:
                 return
             for pid in strays:
@@ -393,7 +432,7 @@ class WardenProcess:
         """Kill everything that descends from here, until nothing is left (or END_S s have passed)."""
         until = time.monotonic() + END_S
         while time.monotonic() < until:
-            for pid in {*self.children, *own_children()}:
+            for pid in {*self.children, *processes.own_children()}:
                 self.kill_group(pid)
                 with suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
@@ -405,57 +444,15 @@ class WardenProcess:
             time.sleep(0.002)
 
 
-def find_program(name: str, env: dict[str, str]) -> str:
-    """The path of a program as execvp(3) finds it; OSError when there is none."""
-    if "/" in name:
-        return name
-    for folder in env.get("PATH", os.defpath).split(os.pathsep):
-        path = Path(folder) / name
-        if path.is_file() and os.access(path, os.X_OK):
-            return str(path)
-    raise FileNotFoundError(2, "executable file not found in $PATH")
-
-
-def own_children() -> Iterator[int]:
-    """The pids of our children, those included that came to us; nothing where there is no /proc."""
-    me = os.getpid()
-    try:
-        yield from map(int, Path(f"/proc/{me}/task/{me}/children").read_bytes().split())
-        return
-    except OSError:
-        pass
-    with suppress(OSError):
-        for path in Path("/proc").iterdir():
-            if path.name.isdigit() and read_stat(int(path.name))[:1] == [me]:
-                yield int(path.name)
-
-
-def read_stat(pid: int) -> list[int]:
-    """Parent, process group and session of a process; nothing when it is gone."""
-    with suppress(OSError, ValueError):
-        return [int(n) for n in Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1:4]]
-    return []
-
-
-def belongs(pid: int, container: str, leaders: set[int]) -> bool:
-    """Whether a stray is of a container: by its group or session, or by the mark in its first environment."""
-    if leaders & set(read_stat(pid)[1:]):
-        return True
-    with suppress(OSError):
-        return f"{MARK}={container}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    return False
-
-
-def reaches_process_one(pid: int, number: int) -> bool:
-    """Whether the kernel would deliver this signal to process 1: it is caught or blocked. True where nobody can say."""
-    if number == signal.SIGKILL:
-        return True
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return True
-    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigCgt:", "SigBlk:"))]
-    return not masks or any(mask >> (number - 1) & 1 for mask in masks)
+def report_of(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """What a forked process said before it became another program: why it could not, and where its binds are asked."""
+    said, descriptors = b"", []
+    while True:
+        data, got, _, _ = socket.recv_fds(channel, 4096, 1)
+        descriptors += got
+        if not data:
+            return said.strip(), list(descriptors)
+        said += data
 
 
 def remove(folder: Path) -> None:

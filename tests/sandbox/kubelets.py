@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from rollcheck.sandbox.store import Change
 from rollcheck.sandbox.warden import Warden
 
 Json = dict[str, Any]
+ENV = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
 QUICK = Timing(
     crash_backoff=0.2,
     crash_backoff_max=0.4,
@@ -165,3 +167,14 @@ async def one_node(
     finally:
         if addresses.listener is not None:
             addresses.listener.close()
+
+
+@asynccontextmanager
+async def warden_in(folder: Path) -> AsyncIterator[Warden]:
+    """A warden alone."""
+    warden = Warden(folder)
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            await nursery.start(warden.run)
+            yield warden
+            nursery.cancel_scope.cancel()

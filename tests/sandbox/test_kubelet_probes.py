@@ -294,7 +294,7 @@ def test_readiness_is_still_probed_while_the_pod_ends_and_liveness_is_not(tmp_pa
         await world.until_ready()
         from rollcheck.sandbox.resources import PODS
 
-        world.registry.delete(PODS, "default", "pod", grace=4)
+        world.registry.delete(PODS, "default", "pod", grace=3)
         await world.until_event("Killing")
         (working_folder(world) / "ok").unlink()
         pod = await world.until(

@@ -8,29 +8,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
+from kubelets import ENV, warden_in
 
 from rollcheck.errors import UsageError
 from rollcheck.sandbox.warden import Command, SpawnFailed, Warden, WardenLost
 from rollcheck.sandbox.warden_process import LINE_BYTES, LogFile
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has /proc and subreapers")
-ENV = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
-
-
-@asynccontextmanager
-async def warden_in(folder: Path) -> AsyncIterator[Warden]:
-    warden = Warden(folder)
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            await nursery.start(warden.run)
-            yield warden
-            nursery.cancel_scope.cancel()
 
 
 def shell(text: str, folder: Path, **more: object) -> Command:
