@@ -79,6 +79,22 @@ def test_selectors_choose_what_is_seen_and_a_change_of_labels_adds_or_deletes() 
     run(test)
 
 
+def test_an_object_that_ceases_to_match_is_shown_as_it_was_and_to_others_as_it_is() -> None:
+    async def test() -> None:
+        site = Site()
+        site.registry.create(MAPS, "default", config_map("a") | {"metadata": {"name": "a", "labels": {"on": "yes"}}})
+        since = site.registry.version()
+        path = f"{CONFIG_MAPS}?watch=1&resourceVersion={since}&labelSelector=on%3Dyes"
+        async with streamed(await site.answer("GET", path)) as line:
+            site.registry.modify(MAPS, "default", "a", lambda obj: obj["metadata"].update(labels={"on": "no"}))
+            gone = (await line())["object"]["metadata"]
+        _, now = await site.ask("GET", f"{CONFIG_MAPS}/a")
+        assert (gone["labels"], now["metadata"]["labels"]) == ({"on": "yes"}, {"on": "no"})
+        assert gone["resourceVersion"] == now["metadata"]["resourceVersion"]
+
+    run(test)
+
+
 def test_one_object_is_watched_by_its_path() -> None:
     async def test() -> None:
         site = Site()

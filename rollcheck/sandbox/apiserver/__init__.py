@@ -18,10 +18,10 @@ What differs from the real server, beside what the registry leaves out:
   `scale` is entered as one of the object.
 - Pages of a list behind the first show the objects as they are by then, under the version of the first.
 - One version a group: no autoscaling/v1 (`kubectl autoscale` before 1.33 wants it), no events.k8s.io. Not served are
-  `exec`, `attach`, `portforward`, `proxy`, `ephemeralcontainers`, `resize`, `serviceaccounts/token`, `/metrics`, and the
-  old `/watch/` paths.
+  `exec`, `attach`, `portforward`, `proxy`, `ephemeralcontainers`, `resize`, `serviceaccounts/token`, `/metrics`, and
+  the old `/watch/` paths.
 - Whoever has the token may do everything; what is said of broken JSON is Python's wording, not Go's, and a patch that
   leads to a wrong type quotes the object with its keys in another order.
-- Fields that Go leaves out when they are zero (false, 0, "") stay when a client sends them; quantities stay as written.
-- OpenAPI has no descriptions; the v2 document in protobuf, which kubectl asks for where v3 knows no such kind, is empty.
+- Fields that Go leaves out when they are zero (false, 0, "") stay when a client sends them.
+- OpenAPI has no descriptions; the v2 document in protobuf, which kubectl wants where v3 knows no such kind, is empty.
 """

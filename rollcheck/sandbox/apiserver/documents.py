@@ -72,7 +72,7 @@ class Documents:
 
     def __init__(self, now: Any) -> None:
         self._now = now
-        self._made: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._made: OrderedDict[int, tuple[Json, bytes]] = OrderedDict()
 
     def now(self) -> datetime:
         """The time of the sandbox."""
@@ -81,17 +81,15 @@ class Documents:
 
     def _tail(self, obj: Json) -> bytes:
         """The JSON of a stored object from behind its kind and apiVersion on."""
-        metadata = obj["metadata"]
-        key = (metadata.get("uid", ""), metadata.get("resourceVersion", ""))
-        found = self._made.get(key)
-        if found is None:
-            rest = {name: value for name, value in obj.items() if name not in ("kind", "apiVersion")}
-            found = json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode()[1:]
-            if all(key):
-                self._made[key] = found
-                if len(self._made) > KEPT:
-                    self._made.popitem(last=False)
-        return found
+        kept = self._made.get(id(obj))
+        if kept is not None and kept[0] is obj:
+            return kept[1]
+        rest = {name: value for name, value in obj.items() if name not in ("kind", "apiVersion")}
+        made = json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode()[1:]
+        self._made[id(obj)] = (obj, made)  # by identity: a watch with a selector shows what was under what is now
+        if len(self._made) > KEPT:
+            self._made.popitem(last=False)
+        return made
 
     def stored(self, resource: Resource, obj: Json) -> bytes:
         """An object that lies in the registry, without a line end."""

@@ -160,18 +160,11 @@ def difference(type_: Type, old: Any, new: Any) -> tuple[Fields, Fields]:
 def _compare(type_: Type, old: Any, new: Any, path: Path, changed: Fields, removed: Fields) -> None:
     if old is not MISSING and new is not MISSING and old == new:
         return  # most of an object, in most writes: told by one comparison in C
-    if is_leaf(type_) or not (_parts(old) or _parts(new)):
-        if old is MISSING and new is not MISSING:
-            changed.add(path)
-        elif new is MISSING and old is not MISSING:
-            removed.add(path)
-        elif old != new:
-            changed.add(path)
-        return
-    if old is MISSING:
-        changed.add(path)
-    elif new is MISSING:
-        removed.add(path)
+    leaf = is_leaf(type_) or not (_parts(old) or _parts(new))
+    if leaf or old is MISSING or new is MISSING:
+        (removed if new is MISSING else changed).add(path)
+        if leaf:
+            return
     before = {name: (below, one) for name, below, one in children(type_, old)} if old is not MISSING else {}
     after = {name: (below, one) for name, below, one in children(type_, new)} if new is not MISSING else {}
     for name in before.keys() | after.keys():
@@ -179,10 +172,8 @@ def _compare(type_: Type, old: Any, new: Any, path: Path, changed: Fields, remov
         was, now = before.get(name, (below, MISSING))[1], after.get(name, (below, MISSING))[1]
         here = (*path, name)
         if type_.is_set:
-            if was is MISSING:
-                changed.add(here)
-            elif now is MISSING:
-                removed.add(here)
+            if was is MISSING or now is MISSING:
+                (removed if now is MISSING else changed).add(here)
             continue
         if was is MISSING and isinstance(now, dict | list) and now and _always_there(type_, name):
             was = {} if isinstance(now, dict) else []
