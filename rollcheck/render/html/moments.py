@@ -14,7 +14,7 @@ from rollcheck.render.axis import Axis, axis_of
 from rollcheck.render.html.pack import Json, cleaned, column
 from rollcheck.render.picture import FAMILIES, Picture, PodRow, family_of, picture_of
 from rollcheck.render.result import outcome_key, pod_report
-from rollcheck.render.text import clean, outcome_words
+from rollcheck.render.text import clean, outcome_words, sentence
 
 MOST_NEAREST = 2_000
 """Unexplained attempts of which the facts nearest in time are told."""
@@ -43,7 +43,7 @@ def moments_of(analysis: Analysis, shown: Sequence[Attempt]) -> Json:
         "endpoints": _steps(picture),
         "pods": _pods(analysis, picture),
         "slots": _slots(picture),
-        "causes": [clean(cause.name) for cause in analysis.causes],
+        "causes": [sentence(clean(cause.name)) for cause in analysis.causes],
         "marks": _marks(analysis, axis),
         "gaps": [
             [axis.at(gap.start_ns), axis.at(gap.end_ns), clean(f"watch of {gap.resource}: {gap.reason}")]

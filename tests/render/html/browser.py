@@ -102,16 +102,24 @@ class Browser:
 
     def drag(self, selector: str, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Press the mouse at one place of an element and let it go at another."""
+        moves = self._moves(selector, start, end)
+        self._mouse(moves[0], {"type": "pointerDown", "button": 0}, moves[1], {"type": "pointerUp", "button": 0})
+
+    def hover(self, selector: str, x: float, y: float) -> None:
+        """Move the mouse over a place of an element."""
+        self._mouse(*self._moves(selector, (x, y)))
+
+    def _moves(self, selector: str, *places: tuple[float, float]) -> list[dict[str, Any]]:
+        """Moves to places that are counted from the upper left corner of an element, which is scrolled to."""
         left, top = self.run(
             "const e = document.querySelector(arguments[0]); e.scrollIntoView({block: 'start'});"
             "window.scrollBy(0, -120); const b = e.getBoundingClientRect(); return [b.left, b.top]",
             selector,
         )
-        moves = [
-            {"type": "pointerMove", "duration": 0, "x": round(left + x), "y": round(top + y)} for x, y in (start, end)
-        ]
-        acts = [moves[0], {"type": "pointerDown", "button": 0}, moves[1], {"type": "pointerUp", "button": 0}]
-        pointer = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": acts}
+        return [{"type": "pointerMove", "duration": 0, "x": round(left + x), "y": round(top + y)} for x, y in places]
+
+    def _mouse(self, *acts: dict[str, Any]) -> None:
+        pointer = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}, "actions": list(acts)}
         self._call("POST", "/actions", {"actions": [pointer]})
 
     def keys(self, *keys: str) -> None:

@@ -156,6 +156,13 @@ class TestByMouse:
 
         assert end - start == pytest.approx(40 * 300 / (1_112 - 236 - 14), rel=0.1)
 
+    def test_a_pointer_over_a_pod_is_told_how_the_pod_is_just_then(self, opened):
+        window = opened(immediate_exit)
+        x, y = window.run(MIDDLE_OF_FIRST_POD)
+        window.hover(".plot", x, y)
+
+        assert window.text(".tip").endswith("s: old-1: ready, in the endpoints")
+
     def test_a_button_shows_the_losses_alone(self, opened):
         window = opened(immediate_exit)
         whole = window.text(".range")

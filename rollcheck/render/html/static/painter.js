@@ -60,7 +60,7 @@ class Painter {
     }
     context.save();
     context.beginPath();
-    context.rect(this.left - 1, 0, this.plot + 2 + this.right, scene.height);
+    context.rect(this.left - 1, 0, this.plot + 2, scene.height);
     context.clip();
     for (const row of scene.rows) this[row.type](row);
     this.pointer(hovered, false);
@@ -235,7 +235,7 @@ class Painter {
     this.text(dense ? 9.5 : 11, pod.bad ? 700 : 500);
     // Behind the end of the bar, where nothing is drawn.
     const behind = Math.max(x + 8, this.x(pod.states.length ? pod.states[pod.states.length - 1][2] : at) + 5);
-    const room = behind + context.measureText(codes).width < this.left + this.plot + this.right;
+    const room = behind + context.measureText(codes).width < this.left + this.plot;
     context.fillStyle = pod.bad ? colours.bad : colours.ink;
     context.textAlign = room ? "left" : "right";
     this.haloed(codes, room ? behind : x - 8, y + 0.5);
@@ -383,7 +383,7 @@ class Painter {
       context.stroke();
     } else {
       context.strokeRect(this.left + 0.5, row.y + 0.5, this.plot - 1, row.height - 1);
-      if (row.type === "pod") {
+      if (row.type === "pod" && chosen) {
         context.fillStyle = colours.accent;
         mark(context, "dot", x, y, 3);
       }

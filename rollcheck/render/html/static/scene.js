@@ -124,6 +124,18 @@ class Scene {
   }
 }
 
+// How a pod is at a second.
+function stateOf(pod, at) {
+  const within = (span) => span && span[0] <= at && at < span[1];
+  const state = pod.states.find(([, start, end]) => within([start, end]));
+  if (!state) return at < (pod.states.length ? pod.states[0][1] : Infinity) ? "not there yet" : "gone";
+  const told = [state[0] === "running" ? "running, not ready" : state[0]];
+  if (pod.endpoints.some(within)) told.push("in the endpoints");
+  if (within(pod.prestop)) told.push("in its preStop hook");
+  if (within(pod.sigterm)) told.push("SIGTERM was sent about now");
+  return told.join(", ");
+}
+
 function titleRow(label) {
   return { type: "title", label, tall: TITLE, size: 0 };
 }

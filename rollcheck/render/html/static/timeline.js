@@ -223,8 +223,11 @@ class Timeline {
     this.tip.hidden = !found;
     this.plot.style.cursor = found ? "pointer" : "crosshair";
     if (found) {
-      this.tip.textContent = this.scene.words(found.row, found.item);
       const { x, y } = this.place(event);
+      const at = this.painter.second(Math.max(x, this.painter.left));
+      this.tip.textContent = found.row.type === "pod"
+        ? `${offset(at)} s: ${found.row.pod.name}: ${stateOf(found.row.pod, at)}`
+        : this.scene.words(found.row, found.item);
       const width = Math.min(320, this.tip.offsetWidth);
       this.tip.style.left = `${Math.max(0, Math.min(x + 14, this.painter.width - width))}px`;
       this.tip.style.top = `${y + 18}px`;
