@@ -1,7 +1,8 @@
 """Eviction: a delete that asks the PodDisruptionBudgets first (`pkg/registry/core/pod/storage/eviction.go`).
 
 Of the three kinds of 429 two are made here: no disruption is left (no Retry-After), and the budget's status does not
-know of its newest spec yet (Retry-After 10). The third, a server that is too busy, says nothing of budgets.
+know of its newest spec yet (Retry-After 10). The third, a server that is too busy, says nothing of budgets; since this
+one is never that busy, a pod with the annotation `sandbox.rollcheck/evictions: throttled` gets it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,14 @@ DISRUPTED_AT_MOST = 2000
 REFUSAL = "Cannot evict pod as it would violate the pod's disruption budget."
 SEVERAL = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 RETRY_S = 10
+THROTTLED = ("sandbox.rollcheck/evictions", "throttled")
+
+
+def check_load(pod: Json) -> None:
+    """Raise ApiFailure 429 for a pod that stands for an overloaded server."""
+    key, value = THROTTLED
+    if (pod["metadata"].get("annotations") or {}).get(key) == value:
+        raise status.overloaded()
 
 
 def ignores_budgets(pod: Json) -> bool:

@@ -2,6 +2,16 @@
 
 All calls are plain and quick; nothing here waits. What is handed out is the stored object itself: never change it,
 `trees.clone` it first, or use `modify`. Every refusal is a `status.ApiFailure`, worded as the real server words it.
+
+Objects come with the right types; who reads them from outside checks that first (`apiserver.decoding`).
+
+Otherwise than kube-apiserver 1.34 with its default settings:
+- A pod's `lifecycle.stopSignal` is on, as from 1.37. Fields that the sandbox does not act on are not checked.
+- Of the admission plugins there are NamespaceLifecycle, DefaultTolerationSeconds, Priority without classes, and of
+  ServiceAccount the name alone: no token is mounted, and none has to be there. No node begins with a taint, no claim
+  with a finalizer. There is no Service `kubernetes`.
+- Where the real server prints its own Go structs (what changed in a pod, a Job's template), JSON is printed.
+- `resize` and `ephemeralcontainers` are not there.
 """
 
 from __future__ import annotations
@@ -30,6 +40,8 @@ from rollcheck.sandbox.store import HISTORY, Change, Store, Watch
 from rollcheck.sandbox.trees import Json, at, clone
 
 NAMES_TRIED = 8
+EVENT_LIFE_S, SWEEP_S = 3600.0, 60.0
+"""Events are kept for an hour (--event-ttl); who is over is looked up at most once a minute, when one is written."""
 SYSTEM_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 Manage = Callable[[Resource, Json | None, Json, str, str], None]
@@ -51,6 +63,7 @@ class Registry:
         self.store = Store(history=history)
         self._allocator = Allocator(self.addresses)
         self.manage: Manage | None = None
+        self._swept = self.clock.monotonic()
         for name in SYSTEM_NAMESPACES:
             self.create(NAMESPACES, None, {"metadata": {"name": name}})
 
@@ -119,6 +132,9 @@ class Registry:
             self.manage(resource, None, new, manager, "")
         if dry_run:
             return new
+        if resource is EVENTS and self.clock.monotonic() - self._swept > SWEEP_S:
+            self._swept = self.clock.monotonic()
+            self.forget_events(EVENT_LIFE_S)
         return self.store.put(resource, new, None)
 
     def _identify(self, resource: Resource, namespace: str | None, new: Json) -> None:
@@ -317,14 +333,15 @@ class Registry:
     def evict(self, namespace: str, name: str, eviction: Json) -> Json:
         """Delete a pod if its PodDisruptionBudget lets it; gives a Status of success.
 
-        `eviction` is a policy/v1 Eviction; its deleteOptions count. Raises ApiFailure 404; 429 twice over and 500 as
-        `eviction` tells; 409 when a precondition fails.
+        `eviction` is a policy/v1 Eviction; its deleteOptions count. Raises ApiFailure 404; 429 of three kinds and 500
+        as the module `eviction` tells; 409 when a precondition fails.
         """
         if at(eviction, "metadata", "name") != name:
             raise status.bad_request("name in URL does not match name in Eviction object")
         options = eviction.get("deleteOptions") or {}
         dry_run = bool(options.get("dryRun"))
         pod = self.get(PODS, namespace, name)
+        evicting.check_load(pod)
         budget = None if evicting.ignores_budgets(pod) else evicting.budget_of(pod, self.list(PDBS, namespace))
         if budget is not None and not evicting.is_free(pod, budget):
             evicting.refuse(budget)

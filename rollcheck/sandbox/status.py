@@ -203,6 +203,11 @@ def too_many_requests(message: str, retry_after: int | None = None, causes: Sequ
     return ApiFailure(429, "TooManyRequests", message, details, retry_after)
 
 
+def overloaded() -> ApiFailure:
+    """429: the server has too much to do (API priority and fairness); it names no cause."""
+    return too_many_requests("Too many requests, please try again later.", 1)
+
+
 def internal_error(why: str) -> ApiFailure:
     """500: the server is to blame, or says so."""
     return ApiFailure(500, "InternalError", f"Internal error occurred: {why}", {"causes": [{"message": why}]})

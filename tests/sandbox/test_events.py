@@ -74,9 +74,11 @@ def test_the_tenth_different_message_of_a_reason_becomes_one_for_all_further(reg
 
 
 def test_messages_far_apart_are_not_combined(registry, pod, recorder):
-    for number in range(13):
+    for number in range(9):
         recorder.emit(pod, "Warning", "Failed", f"attempt {number}")
-        registry.clock.advance(601)
+    registry.clock.advance(601)
+    for number in range(9, 13):
+        recorder.emit(pod, "Warning", "Failed", f"attempt {number}")
     assert len(told(registry)) == 13
 
 
@@ -104,6 +106,13 @@ def test_an_event_that_expired_is_written_anew(registry, pod, recorder):
     assert told(registry) == []
     recorder.emit(pod, "Normal", "Started", "m")
     assert told(registry) == [("Started", "m", 2)]
+
+
+def test_events_of_more_than_an_hour_ago_go_when_others_come(registry, pod, recorder):
+    recorder.emit(pod, "Normal", "Pulled", "m")
+    registry.clock.advance(3601)
+    recorder.emit(pod, "Normal", "Started", "m")
+    assert told(registry) == [("Started", "m", 1)]
 
 
 def test_a_young_event_does_not_expire(registry, pod, recorder):

@@ -1,12 +1,13 @@
 """The registry's own rules: what depends on time, on chance or on other objects."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollcheck.sandbox import deletion, naming
+from rollcheck.sandbox import deletion, eviction, naming
 from rollcheck.sandbox.addresses import NODE_PORTS, Addresses
 from rollcheck.sandbox.clock import ManualClock, micro_text, parse_time, seconds_text
 from rollcheck.sandbox.registry import Registry
@@ -15,6 +16,7 @@ from rollcheck.sandbox.resources import (
     DEPLOYMENTS,
     NAMESPACES,
     NODES,
+    PDBS,
     PODS,
     RESOURCES,
     SERVICES,
@@ -270,6 +272,58 @@ def test_a_pod_that_is_going_is_not_bound(registry):
 def test_a_node_keeps_the_status_it_registers_with(registry):
     made = registry.create(NODES, None, {"metadata": {"name": "n"}, "status": {"capacity": {"cpu": "4000m"}}})
     assert made["status"]["capacity"] == made["status"]["allocatable"] == {"cpu": "4"}
+
+
+# Evictions
+
+
+def test_an_overloaded_server_refuses_an_eviction_without_a_word_of_budgets(registry):
+    metadata = {"name": "x", "annotations": {"sandbox.rollcheck/evictions": "throttled"}}
+    registry.create(PODS, "default", {**POD, "metadata": metadata})
+    failure = refused(registry.evict, "default", "x", {"metadata": {"name": "x"}})
+    assert (failure.code, failure.reason, failure.retry_after) == (429, "TooManyRequests", 1)
+    assert "causes" not in failure.body()["details"]
+
+
+def test_an_eviction_that_names_another_pod_is_refused(registry):
+    registry.create(PODS, "default", POD)
+    failure = refused(registry.evict, "default", "x", {"metadata": {"name": "y"}})
+    assert (failure.code, failure.message) == (400, "name in URL does not match name in Eviction object")
+
+
+def test_too_many_unconfirmed_evictions_stop_further_ones(registry):
+    status = {
+        "observedGeneration": 1,
+        "disruptionsAllowed": 1,
+        "disruptedPods": dict.fromkeys(map(str, range(2001)), "t"),
+    }
+    budget = {"metadata": {"name": "b", "generation": 1}, "spec": {}, "status": status}
+    failure = refused(eviction.refuse, budget)
+    assert failure.code == 403
+    assert "DisruptedPods map too big" in failure.message
+
+
+@given(st.integers(1, 20), st.integers(1, 20))
+@settings(deadline=None)
+def test_a_budget_is_never_overspent(allowed, pods):
+    registry = Registry(ManualClock(NOW), Addresses(16))
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}}
+    registry.create(PDBS, "default", {"metadata": {"name": "b"}, "spec": spec})
+    now = {"observedGeneration": 1, "disruptionsAllowed": allowed, "currentHealthy": pods, "desiredHealthy": 0}
+    registry.modify(PDBS, "default", "b", lambda obj: obj["status"].update(now), subresource="status")
+    ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+    gone = 0
+    for number in range(pods):
+        name = f"p{number}"
+        registry.create(PODS, "default", {**POD, "metadata": {"name": name, "labels": {"app": "x"}}})
+        registry.bind("default", name, "n1")
+        registry.modify(PODS, "default", name, lambda obj: obj["status"].update(ready), subresource="status")
+        with suppress(ApiFailure):
+            registry.evict("default", name, {"metadata": {"name": name}})
+            gone += 1
+    assert gone == min(allowed, pods)
+    status = registry.get(PDBS, "default", "b")["status"]
+    assert (status["disruptionsAllowed"], len(status["disruptedPods"])) == (allowed - gone, gone)
 
 
 # Services' addresses and ports
