@@ -233,5 +233,9 @@ class Store:
         Raises ApiFailure 410 when the history no longer reaches back to `since`.
         """
         shelf = self.shelves[resource]
-        start = shelf.last if since is None or since >= self.version else shelf.after(since)
-        return Watch(shelf, start, view, lambda: self.version)
+        if since is None or since == self.version:
+            return Watch(shelf, shelf.last, view, lambda: self.version)
+        if since < self.version:
+            return Watch(shelf, shelf.after(since), view, lambda: self.version)
+        # A version of the future, from a client that knew another cluster here: as in etcd, it waits for its time.
+        return Watch(shelf, shelf.last, lambda change: view(change) if change.version > since else None, lambda: since)

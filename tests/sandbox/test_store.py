@@ -1,6 +1,7 @@
 """The store: versions, history and watches."""
 
 import gc
+import time
 import weakref
 from contextlib import suppress
 
@@ -185,6 +186,25 @@ def test_a_bookmark_may_say_the_newest_version_only_to_who_has_seen_everything()
     watch.pending()
     registry.create(PODS, "default", {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
     assert watch.version() == registry.version()
+
+
+def test_a_watch_from_a_version_of_the_future_waits_for_its_time():
+    registry = new_registry()
+    watch = registry.watch(CONFIG_MAPS, since=registry.version() + 2)
+    for name in "abc":
+        registry.create(CONFIG_MAPS, "default", config(name))
+    assert [change.object["metadata"]["name"] for change in pending(watch)] == ["c"]
+
+
+def test_a_thousand_pods_cost_less_than_a_millisecond_each():
+    registry = new_registry()
+    spec = {"containers": [{"name": "c", "image": "i", "readinessProbe": {"httpGet": {"port": 80}}}]}
+    watches = [registry.watch(PODS) for _ in range(10)]
+    before = time.process_time()  # of this process alone: other work on the machine does not count
+    for _ in range(1000):
+        registry.create(PODS, "default", {"metadata": {"generateName": "web-"}, "spec": spec})
+    assert time.process_time() - before < 1.0
+    assert all(len(pending(watch)) == 1000 for watch in watches)
 
 
 def test_a_slow_watcher_holds_nobody_up_and_loses_nothing():
