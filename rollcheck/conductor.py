@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import trio
 
-from rollcheck.facts.actions import CommandOutput, Note, StageMark
+from rollcheck.facts.actions import Action, CommandOutput, Note, StageMark
 from rollcheck.facts.attempts import Stage
 from rollcheck.facts.cluster import PodSeen, SliceSeen, WorkloadSeen
 from rollcheck.facts.document import Fact
@@ -123,6 +124,7 @@ class Conductor:
         self.aborted = False
         self._doing = ""
         self._silent = False
+        self._round = 0
         self._acting = trio.CancelScope()
 
     async def conduct(self) -> None:
@@ -198,8 +200,12 @@ class Conductor:
         return self.observer.pods_of(workload)
 
     def record(self, fact: Fact) -> None:
-        """Keep a fact of the run."""
-        self.sink(fact)
+        """Keep a fact of the run; an action is part of the present round."""
+        self.sink(replace(fact, round=self._round) if isinstance(fact, Action) else fact)
+
+    def turn(self) -> None:
+        """What follows is a replacement of its own."""
+        self._round += 1
 
     def say(self, text: str) -> None:
         """Tell the person who waits."""
@@ -244,6 +250,7 @@ class Conductor:
         replaced: set[str] = set()
         for number in range(1, self.repeat + 1):
             before = set(self.pods)
+            self.turn()
             with trio.move_on_after(self.rollout_timeout_s) as waiting:
                 done = await self._perform()
             if self.aborted:

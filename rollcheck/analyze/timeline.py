@@ -123,8 +123,10 @@ def _trigger(document: Document) -> Action | None:
 
 
 def _last_trigger(document: Document) -> Instant | None:
-    """When the last of several actions began: `--repeat`, and the way back of a scaling."""
-    return max((a.started_ns for a in document.of(Action) if a.kind in TRIGGERS), default=None)
+    """When the last of several replacements began: `--repeat`, and the way back of a scaling."""
+    actions = [a for a in document.of(Action) if a.kind in TRIGGERS]
+    last = max((a.round for a in actions), default=0)
+    return min((a.started_ns for a in actions if a.round == last), default=None)
 
 
 def _replacement(trigger: Action | None, stages: dict[Stage, Window], window: Window) -> Window | None:

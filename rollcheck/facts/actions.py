@@ -25,6 +25,7 @@ class Action:
         description: what a person would call it: `restart deployment/web`, `kubectl set image …`.
         status: HTTP status of the API's answer, or the command's exit code; None while not known, 0 for "none".
         message: the API's or the system's words when it failed, else empty.
+        round: which replacement of the run it is part of: a run may do it again and again, or there and back.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Action:
     ended_ns: Instant | None
     status: int | None
     message: str = ""
+    round: int = 0
 
     @property
     def succeeded(self) -> bool:

@@ -43,7 +43,11 @@ class Ground(Protocol):
         ...
 
     def record(self, fact: Fact) -> None:
-        """Keep a fact of the run."""
+        """Keep a fact of the run; an action is part of the present replacement."""
+        ...
+
+    def turn(self) -> None:
+        """What follows is a replacement of its own: pods that came until now may be old for it."""
         ...
 
     def say(self, text: str) -> None:

@@ -68,6 +68,7 @@ class Scale:
         if not await self._stands(ground, wanted):
             return False
         entries = dict(ground.journal.open)
+        ground.turn()
         for workload in self.workloads:
             number = entered[workload.ref]
             wanted[workload.ref] = int(entries[number].before["replicas"])

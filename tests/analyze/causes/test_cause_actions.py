@@ -14,11 +14,13 @@ from tests.analyze.causes.told import cause, modes, patch
 NODE = ("node-1",)
 
 
-def acted(story: Story, kind: str, *, at: float, until: float | None = None, status: int | None = 200) -> Story:
+def acted(
+    story: Story, kind: str, *, at: float, until: float | None = None, status: int | None = 200, turn: int = 1
+) -> Story:
     """An action of ours, which begins the replacement."""
     story.triggered = at if story.triggered is None else story.triggered
     end = at + 0.02 if until is None else until
-    action = Action(kind=kind, description=f"{kind} it", started_ns=ns(at), ended_ns=ns(end), status=status)
+    action = Action(kind=kind, description=f"{kind} it", started_ns=ns(at), ended_ns=ns(end), status=status, round=turn)
     return story.add(action, at=end)
 
 
@@ -169,7 +171,7 @@ class TestSeveralActions:
     def test_pods_of_the_round_before_count_as_replaced(self):
         story = acted(Story(qps=40).pods(1), "restart", at=10)
         story.new_pod("mid-1", created=10.1, ready=12.0).delete("old-1", at=12.1, exit_after=3.0, serves_for=0.3)
-        acted(story, "restart", at=18)
+        acted(story, "restart", at=18, turn=2)
         story.new_pod("new-1", created=18.1, ready=20.0, template_hash="cccc")
         story.delete("mid-1", at=20.1, exit_after=3.0, serves_for=0.3)
         analysis = analyse(story.end(at=45).document())
@@ -177,11 +179,21 @@ class TestSeveralActions:
         assert analysis.bounds.pods_replaced == 2
         assert analysis.verdict is Verdict.GRACEFUL, analysis.reasons
 
+    def test_what_came_between_two_actions_of_one_round_is_new(self):
+        """Two workloads are restarted together; the pod of the first may come before the second's restart."""
+        story = acted(Story(qps=40).pods(1), "restart", at=10)
+        story.new_pod("new-1", created=10.1, ready=12.0)
+        story.delete("old-1", at=12.1, exit_after=3.0, serves_for=0.3)
+        acted(story, "restart", at=10.5)
+        lives = {p.name: p.generation for p in analyse(story.end(at=45).document()).timeline.pods}
+
+        assert lives == {"old-1": "old", "new-1": "new"}
+
     def test_what_a_round_before_lost_to_a_new_pod_is_still_a_new_pods(self):
         story = acted(Story(qps=40).pods(1), "restart", at=10)
         story.new_pod("mid-1", created=10.1, ready=12.0)
         story.delete("old-1", at=12.1, exit_after=3.0, serves_for=0.3)
-        acted(story, "restart", at=18)
+        acted(story, "restart", at=18, turn=2)
         story.new_pod("new-1", created=18.1, ready=20.0, template_hash="cccc")
         story.delete("mid-1", at=20.1, exit_after=3.0, serves_for=0.3)
         timeline = analyse(story.end(at=45).document()).timeline
