@@ -33,6 +33,8 @@ WITH_ADDRESS = ("ClusterIP", "NodePort", "LoadBalancer")
 AFFINITY_AT_MOST_S = 86400
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
+FAMILIES = ("IPv4", "IPv6")
+FAMILY_POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
 POLICIES = ("Cluster", "Local")
 PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
@@ -123,8 +125,12 @@ def _check_policies(spec: Json, kind: str) -> Causes:
     elif outer:
         what = "may only be set for externally-accessible services"
         yield invalid("spec.externalTrafficPolicy", outer, what)
-    if kind in ("ClusterIP", "NodePort", "LoadBalancer"):
+    if kind in WITH_ADDRESS:
         yield from one_of("spec.internalTrafficPolicy", inner, POLICIES)
+    for index, family in enumerate(spec.get("ipFamilies") or ()):
+        yield from one_of(f"spec.ipFamilies[{index}]", family, FAMILIES)
+    if "ipFamilyPolicy" in spec:
+        yield from one_of("spec.ipFamilyPolicy", spec["ipFamilyPolicy"], FAMILY_POLICIES)
 
 
 def check_service_update(service: Json, old: Json) -> Causes:
