@@ -126,7 +126,7 @@ def without() -> Iterator[tuple[str, str, str]]:
                             yield action, resource, verb
 
 
-@pytest.mark.parametrize(("action", "resource", "verb"), without())
+@pytest.mark.parametrize(("action", "resource", "verb"), list(without()))
 def test_without_one_verb_that_verb_is_named_and_nothing_changed(
     account: Account, action: str, resource: str, verb: str
 ):
