@@ -119,9 +119,10 @@ def without() -> Iterator[tuple[str, str, str]]:
             for rule in role["rules"]:
                 for resource in rule["resources"]:
                     for verb in rule["verbs"]:
-                        needed = resource not in OPTIONAL or (action, resource, verb) == ("undo", "replicasets", "list")
+                        history = (action, resource, verb) == ("undo", "replicasets", "list")
+                        needed = resource not in OPTIONAL or history
                         own = action == "restart" or verb in ("create", "patch", "delete") or role["kind"] != "Role"
-                        if needed and own and (resource, verb) not in seen:
+                        if needed and (own or history) and (resource, verb) not in seen:
                             seen.add((resource, verb))
                             yield action, resource, verb
 
