@@ -126,6 +126,8 @@ class Registry:
         strategies.prepare_create(resource, new)
         defaults.admit(resource, new)
         _refuse(resource, new, validation.check_new(resource, new))
+        if self.peek(resource, new["metadata"].get("namespace"), new["metadata"]["name"]) is not None:
+            raise status.already_exists(resource, new["metadata"]["name"])
         if resource is SERVICES:
             self._allocate(new, None, dry_run)
         if manager and self.manage is not None:
@@ -170,8 +172,6 @@ class Registry:
     def _name(self, resource: Resource, metadata: Json) -> None:
         place = metadata.get("namespace", "")
         if metadata.get("name"):
-            if self.peek(resource, place, metadata["name"]) is not None:
-                raise status.already_exists(resource, metadata["name"])
             return
         base = metadata.get("generateName")
         if not base:

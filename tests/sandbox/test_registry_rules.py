@@ -147,6 +147,12 @@ def test_a_server_that_finds_no_free_name_says_so(registry, monkeypatch):
     assert "the server was not able to generate a unique name for the object" in failure.message
 
 
+def test_a_wrong_object_is_wrong_before_it_is_one_too_many(registry):
+    registry.create(PODS, "default", POD)
+    assert refused(registry.create, PODS, "default", {**POD, "spec": {"containers": []}}).code == 422
+    assert refused(registry.create, PODS, "default", POD).reason == "AlreadyExists"
+
+
 def test_uids_differ(registry):
     made = {
         registry.create(CONFIG_MAPS, "default", {"metadata": {"name": f"a{n}"}})["metadata"]["uid"] for n in range(50)
