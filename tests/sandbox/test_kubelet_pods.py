@@ -402,6 +402,25 @@ def test_a_mapped_image_runs_the_users_command_in_the_users_folder(tmp_path: Pat
     on_a_node(tmp_path, test, maps=("shop=sh -c 'echo $(POD_IP):$(PORT); cat note'",))
 
 
+def test_programs_of_an_image_can_be_started_from_a_shell(tmp_path: Path) -> None:
+    start = ". /dev/null; mkdir -p run; exec apache2 -DFOREGROUND"
+
+    async def test(world: World) -> None:
+        world.create(
+            container(
+                image="rollcheck.test/wordpress:6",
+                command=["sh", "-c", start],
+                env=[{"name": "PORT", "value": "8081"}],
+                readinessProbe={"httpGet": {"path": "/", "port": 8081}, "periodSeconds": 1},
+            )
+        )
+        await world.until_ready()
+
+        assert await world.log() == "resuming normal operations\n"
+
+    on_a_node(tmp_path, test)
+
+
 @pytest.mark.skipif(not binding.supported, reason="the system has no seccomp user notification")
 def test_unchanged_servers_on_the_same_port_run_side_by_side(tmp_path: Path) -> None:
     async def test(world: World) -> None:

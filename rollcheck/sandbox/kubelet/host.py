@@ -105,6 +105,8 @@ class Host:
             for name in names:
                 script = folder / name
                 program = f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(APPS / image.programs[name]))}.py"
-                script.write_text(f'#!/bin/sh\nROLLCHECK_PROGRAM={name} exec {program} "$@"\n')
+                script.write_text(
+                    f'#!/bin/sh\nROLLCHECK_PROGRAM={name}\nexport ROLLCHECK_PROGRAM\nexec {program} "$@"\n'
+                )
                 script.chmod(0o755)
         return folder
