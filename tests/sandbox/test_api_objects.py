@@ -84,6 +84,88 @@ def test_an_apply_that_says_nothing_new_writes_nothing() -> None:
     assert (code, site.registry.version()) == (200, version)
 
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def applied_by_kubectl(site: Site, changed: dict[str, Any] | None = None) -> None:
+    """A ConfigMap as `kubectl apply` leaves it, and perhaps a change by somebody else."""
+    last = config_map("a", x="1")
+    annotated = {**last, "metadata": {"name": "a", "annotations": {LAST_APPLIED: json.dumps(last)}}}
+    site.now("POST", f"{CONFIG_MAPS}?fieldManager=kubectl-client-side-apply", annotated)
+    if changed is not None:
+        site.now("PATCH", f"{CONFIG_MAPS}/a?fieldManager=somebody", {"data": changed}, MERGE)
+
+
+def test_kubectl_takes_over_from_its_own_client_side_apply_and_keeps_its_note() -> None:
+    site = Site()
+    applied_by_kubectl(site)
+    code, found = site.now("PATCH", f"{CONFIG_MAPS}/a?fieldManager=kubectl", config_map("a", x="2"), APPLY)
+    assert (code, found["data"]) == (200, {"x": "2"})
+    assert json.loads(found["metadata"]["annotations"][LAST_APPLIED])["data"] == {"x": "2"}
+
+
+def test_kubectl_takes_nothing_from_others_and_others_nothing_from_kubectl() -> None:
+    site = Site()
+    applied_by_kubectl(site, {"x": "9"})
+    code, body = site.now("PATCH", f"{CONFIG_MAPS}/a?fieldManager=kubectl", config_map("a", x="2"), APPLY)
+    assert (code, 'conflict with "somebody"' in body["message"]) == (409, True)
+    other = Site()
+    applied_by_kubectl(other)
+    assert other.now("PATCH", f"{CONFIG_MAPS}/a?fieldManager=me", config_map("a", x="2"), APPLY)[0] == 409
+
+
+def test_a_note_of_kubectl_that_is_nonsense_helps_nobody() -> None:
+    site = Site()
+    applied_by_kubectl(site)
+    site.now("PATCH", f"{CONFIG_MAPS}/a", {"metadata": {"annotations": {LAST_APPLIED: "{nonsense"}}}, MERGE)
+    assert site.now("PATCH", f"{CONFIG_MAPS}/a?fieldManager=kubectl", config_map("a", x="2"), APPLY)[0] == 409
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "words"),
+    [
+        ("a: [1", 400, "error decoding YAML"),
+        ("just text", 400, "is no object"),
+        ("{}", 400, "invalid object type"),
+        ("apiVersion: v1\nkind: Secret\n", 400, "a ConfigMap is"),
+        ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, managedFields: []}\n", 400, "must be nil"),
+        ("apiVersion: v1\nkind: ConfigMap\ndata: [1]\n", 500, "failed to create typed patch object"),
+    ],
+)
+def test_an_apply_that_cannot_be_read_is_refused(body: str, code: int, words: str) -> None:
+    found, answer = Site().now("PATCH", f"{CONFIG_MAPS}/a?fieldManager=me", body, APPLY)
+    assert (found, words in answer["message"]) == (code, True)
+
+
+def test_an_apply_can_be_yaml_and_goes_by_the_version_it_names() -> None:
+    site = Site()
+    body = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: 'yes'}\n"
+    assert site.now("PATCH", f"{CONFIG_MAPS}/a?fieldManager=me", body, APPLY)[1]["data"] == {"x": "yes"}
+    stale = {**config_map("a", x="no"), "metadata": {"name": "a", "resourceVersion": "1"}}
+    assert site.now("PATCH", f"{CONFIG_MAPS}/a?fieldManager=me", stale, APPLY)[0] == 409
+
+
+def test_an_apply_makes_no_status_where_there_is_no_object() -> None:
+    path = f"{DEPLOYMENTS}/web/status?fieldManager=me"
+    assert Site().now("PATCH", path, deployment(), APPLY)[0] == 404
+
+
+def test_conflicts_with_several_managers_are_told_for_each() -> None:
+    site = Site()
+    for who, key in (("one", "x"), ("two", "y")):
+        site.now("PATCH", f"{CONFIG_MAPS}/a?fieldManager={who}", config_map("a", **{key: "1"}), APPLY)
+    _, body = site.now("PATCH", f"{CONFIG_MAPS}/a?fieldManager=me", config_map("a", x="2", y="2"), APPLY)
+    expected = 'Apply failed with 2 conflicts: conflicts with "one":\n- .data.x\nconflicts with "two":\n- .data.y'
+    assert body["message"] == expected
+
+
+def test_managed_fields_can_be_done_away_with() -> None:
+    site = Site()
+    site.now("POST", CONFIG_MAPS, config_map("a", x="1"))
+    _, found = site.now("PATCH", f"{CONFIG_MAPS}/a", {"metadata": {"managedFields": [{}]}}, MERGE)
+    assert "managedFields" not in found["metadata"]
+
+
 def test_warnings_go_into_headers_and_never_break_them() -> None:
     site = Site()
 
@@ -297,6 +379,16 @@ def test_a_review_of_rights_says_yes() -> None:
     assert (code, body["status"]["allowed"]) == (201, True)
     assert Site().now("GET", path)[0] == 405
     assert Site().now("POST", "/apis/authorization.k8s.io/v1/nonsense", {})[0] == 404
+
+
+def test_who_one_is_and_what_one_may_do_is_told() -> None:
+    site = Site()
+    _, rules = site.now(
+        "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {"namespace": "default"}}
+    )
+    assert rules["status"]["resourceRules"][0]["verbs"] == ["*"]
+    _, me = site.now("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
+    assert me["status"]["userInfo"]["groups"][0] == "system:masters"
 
 
 def test_a_fault_of_the_sandbox_itself_is_a_status_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -199,6 +199,34 @@ def test_a_table_that_is_watched_has_its_columns_in_the_first_line_alone() -> No
     run(test)
 
 
+def test_metadata_alone_can_be_watched() -> None:
+    async def test() -> None:
+        site = Site()
+        site.registry.create(MAPS, "default", config_map("a", x="1"))
+        accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+        path = f"{CONFIG_MAPS}?watch=1&timeoutSeconds=1&allowWatchBookmarks=true"
+        async with streamed(await site.answer("GET", path, accept=accept)) as line:
+            assert set((await line())["object"]) == {"kind", "apiVersion", "metadata"}
+            mark = await line()
+            assert (mark["type"], mark["object"]["kind"]) == ("BOOKMARK", "PartialObjectMetadata")
+
+    run(test, jump=True)
+
+
+def test_a_table_has_bookmarks_too() -> None:
+    async def test() -> None:
+        site = Site()
+        path = (
+            f"{CONFIG_MAPS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+        )
+        async with streamed(await site.answer("GET", path, accept=TABLE)) as line:
+            mark = await line()
+            assert (mark["type"], mark["object"]["kind"]) == ("BOOKMARK", "Table")
+            assert "k8s.io/initial-events-end" in mark["object"]["rows"][0]["object"]["metadata"]["annotations"]
+
+    run(test)
+
+
 def test_a_slow_watcher_loses_nothing_and_holds_up_no_writer() -> None:
     async def test() -> None:
         site = Site()

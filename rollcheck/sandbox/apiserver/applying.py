@@ -151,12 +151,8 @@ def _conflict(conflicts: Mapping[Manager, Fields]) -> ApiFailure:
     ]
     if len(causes) == 1:
         return status.apply_conflict(f"Apply failed with 1 conflict: {causes[0].message}: {causes[0].field}", causes)
-    lines = [f"Apply failed with {len(causes)} conflicts:"]
+    lines: list[str] = []
     for manager, paths in sorted(conflicts.items(), key=lambda pair: pair[0].told()):
-        head = f"conflicts with {manager.told()}:"
-        if len(conflicts) == 1:
-            lines = [f"{lines[0]} {head}"]
-        else:
-            lines.append(head)
+        lines.append(f"conflicts with {manager.told()}:")
         lines += [f"- {fieldsets.text(path)}" for path in sorted(paths)]
-    return status.apply_conflict("\n".join(lines), causes)
+    return status.apply_conflict(f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines), causes)

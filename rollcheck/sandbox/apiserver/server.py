@@ -196,7 +196,7 @@ class ApiServer:
                 return below.log if method == "GET" else None
             case other:
                 raise status.method_not_allowed(
-                    f"the sandbox serves no {other}; its pods are processes on this machine"
+                    f"the sandbox has no {other}: its pods are processes on this machine, at their own addresses"
                 )
 
     def _document(self, request: Request) -> Answer:

@@ -14,9 +14,6 @@ import trio
 MAX_BODY = 3 * 1024 * 1024
 """As the real server's --max-request-bytes."""
 MAX_HEAD = 256 * 1024
-UPGRADES = (
-    "the sandbox has no exec, attach or port-forward: its pods are processes on this machine, at their own addresses"
-)
 RECEIVE = 65536
 IDLE_S = 300.0
 """A connection without a request for so long is closed."""
@@ -72,11 +69,19 @@ class BadHttp(Exception):
 
 
 class Reader:
-    """Bytes → requests, by httptools' callbacks."""
+    """Bytes → requests, by httptools' callbacks.
+
+    Attributes:
+        ready: requests that came whole, each with whether the connection outlives its answer.
+        broken: what came behind them and is no HTTP; nothing is read any more then.
+        expects_continue: whether the client waits for a word before it sends its body.
+    """
 
     def __init__(self) -> None:
         self.ready: deque[tuple[Request, bool]] = deque()
+        self.broken: BadHttp | None = None
         self.expects_continue = False
+        self._upgraded = False
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: dict[str, str] = {}
@@ -84,14 +89,19 @@ class Reader:
         self._size = self._head = 0
 
     def feed(self, data: bytes | bytearray) -> None:
-        """Take what was received; whole requests go to `ready`. Raises BadHttp."""
+        """Take what was received; whole requests go to `ready`, what is none to `broken`."""
+        if self.broken is not None or self._upgraded:
+            return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as e:
-            raise BadHttp(400, UPGRADES) from e
+        except httptools.HttpParserUpgrade:
+            # a server may answer without upgrading (RFC 9110, 7.8): so this one does, and then ends the connection
+            self._upgraded = True
+            request, _ = self.ready.pop()
+            self.ready.append((request, False))
         except httptools.HttpParserError as e:
             cause = e.__context__
-            raise cause if isinstance(cause, BadHttp) else BadHttp(400, f"not HTTP/1.1: {e}") from e
+            self.broken = cause if isinstance(cause, BadHttp) else BadHttp(400, f"not HTTP/1.1: {e}")
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -194,8 +204,10 @@ def _whole(answer: Answer, *, keep: bool) -> bytes:
 
 
 async def _next_request(stream: trio.abc.Stream, reader: Reader) -> tuple[Request, bool] | None:
-    """The next request and whether the connection outlives its answer; None when there will be none."""
+    """The next request and whether the connection outlives its answer; None when there will be none. Raises BadHttp."""
     while not reader.ready:
+        if reader.broken is not None:
+            raise reader.broken
         with trio.move_on_after(IDLE_S):
             data = await stream.receive_some(RECEIVE)
             if not data:
@@ -225,7 +237,7 @@ async def _stream(stream: trio.abc.Stream, reader: Reader, answer: Answer, *, ke
             try:
                 while data := await stream.receive_some(RECEIVE):
                     reader.feed(data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError, BadHttp):
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 pass
             nursery.cancel_scope.cancel()
 
