@@ -16,6 +16,8 @@ from rollcheck.render.html.pack import Json, packed
 
 SCRIPTS = ("unpack.js", "format.js", "scene.js", "painter.js", "timeline.js", "inspector.js", "facts.js", "main.js")
 """In the order in which they build on each other; one function around all of them keeps their names to themselves."""
+LATER = "raw-"
+"""What the id of data begins with that is looked up, not drawn."""
 COLOURS = {"good": "#0f7b55", "bad": "#c2410c", "unsure": "#8a6d00"}
 
 
@@ -55,8 +57,11 @@ def page(
         el("nav", [el("a", words, href=f"#{part}") for part, words in nav], aria_label="Parts of this report"),
         class_="top",
     )
-    blocks = [Html(f'<script type="text/plain" id="{name}">{packed(each)}</script>') for name, each in data.items()]
-    whole = el("body", header, el("main", body, id="main"), blocks, Html(f"<script>{script}</script>"))
+    # What is drawn comes before the script, and what is only looked up after it: that is most of the page, and a reader
+    # need not wait until it has been read.
+    soon = [_block(name, each) for name, each in data.items() if not name.startswith(LATER)]
+    later = [_block(name, each) for name, each in data.items() if name.startswith(LATER)]
+    whole = el("body", header, el("main", body, id="main"), soon, Html(f"<script>{script}</script>"), later)
     return f"<!doctype html>\n{el('html', head, whole, lang='en')}\n".encode()
 
 
@@ -64,6 +69,10 @@ def section(part: str, title: str, *children: Html | None) -> Html | None:
     """A part with a heading; None when there is nothing in it."""
     inside = joined(*children)
     return el("section", el("h2", title), inside, id=part) if inside else None
+
+
+def _block(name: str, data: Json) -> Html:
+    return Html(f'<script type="text/plain" id="{name}">{packed(data)}</script>')
 
 
 @cache

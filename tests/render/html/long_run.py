@@ -51,8 +51,8 @@ def _blob(random: Random, micros: float, count: int) -> str:
 
 def _seconds(random: Random, seconds: int, pods: int) -> list[Fact]:
     """Each second's counts: of both lanes, of the generator, and of each pod by the use of its connections."""
-    blobs = [_blob(random, 4_000 + 150 * n, 500) for n in range(40)]
-    lags = [_blob(random, 40 + n, 300) for n in range(10)]
+    blobs = [_blob(random, 4_000 + 150 * n, 300) for n in range(40)]
+    lags = [_blob(random, 40 + n, 100) for n in range(10)]
     facts: list[Fact] = []
     for second in range(1, seconds):
         start, end = ns(second), ns(second + 1) - random.randrange(MILLISECOND)
@@ -83,13 +83,21 @@ def _seconds(random: Random, seconds: int, pods: int) -> list[Fact]:
         for pod in range(pods):
             name = f"old-{pod + 1}" if second < 70 + pod * STEP else f"web-7d9f6c5b4f-{pod + 1:05}"
             for lane, use in ((Lane.REUSED, ConnectionUse.REUSED), (Lane.FRESH, ConnectionUse.NEW)):
-                first, last = random.randrange(SECOND // 2), SECOND // 2 + random.randrange(SECOND // 2 - MILLISECOND)
-                sent = {"first_sent_ns": start + first, "last_sent_ns": start + last}
-                answered = {
-                    "ok": 8 + random.randrange(5),
-                    "last_ended_ns": start + last + random.randrange(MILLISECOND),
-                }
-                facts.append(PodTally(**span, lane=lane, use=use, pod=name, **sent, **answered))
+                chance = random.random()
+                last = start + SECOND // 2 + int(chance * (SECOND // 2 - MILLISECOND))
+                facts.append(
+                    PodTally(
+                        start_ns=start,
+                        end_ns=end,
+                        lane=lane,
+                        use=use,
+                        pod=name,
+                        ok=8 + int(chance * 5),
+                        first_sent_ns=start + int(chance * SECOND / 2),
+                        last_sent_ns=last,
+                        last_ended_ns=last + int(chance * MILLISECOND),
+                    )
+                )
     return facts
 
 

@@ -61,6 +61,12 @@ def read(page: bytes) -> Element:
     return builder.root
 
 
+def program(tree: Element) -> str:
+    """The page's own script; the other script elements hold data."""
+    (script,) = [each for each in tree.all("script") if "type" not in each.attributes]
+    return script.text
+
+
 def data_of(page: bytes, name: str) -> Any:
     """What the script is given under that id."""
     (holder,) = read(page).all("script", id=name)

@@ -4,7 +4,7 @@ import pytest
 from hostile import TEXTS, load_of
 from hypothesis import given, settings
 from loads import LOADS, failing, healthy, late, slow_target
-from reading import cells, data_of, read
+from reading import cells, data_of, program, read
 
 from rollcheck.analyze.hdr import value_at
 from rollcheck.analyze.thresholds import judge, parse_threshold
@@ -106,10 +106,15 @@ def test_an_attempt_can_be_looked_into():
     assert cells(table["columns"]["detail"], table["rows"]) == [a.detail for a in failing().failures]
 
 
-@settings(max_examples=20, deadline=None)
+@cache
+def named(text):
+    return read(render_load(load_of(text)))
+
+
+@settings(max_examples=15, deadline=None)
 @given(TEXTS)
 def test_no_name_becomes_markup(text):
-    tree, harmless = read(render_load(load_of(text))), read(render_load(load_of("harmless")))
+    tree, harmless = read(render_load(load_of(text))), named("harmless")
 
     assert {each.tag for each in tree.all()} == {each.tag for each in harmless.all()}
-    assert tree.all("script")[-1].text == harmless.all("script")[-1].text
+    assert program(tree) == program(harmless)

@@ -42,6 +42,8 @@ async function start() {
   }
   for (const timeline of timelines) timeline.followers = timelines.filter((other) => other !== timeline);
   document.documentElement.dataset.interactive = performance.now().toFixed(0);
+  // The facts stand behind this script; they may still be on their way.
+  if (document.readyState === "loading") await new Promise((read) => { document.addEventListener("DOMContentLoaded", read); });
   for (const { side, details, timeline } of later) {
     const raw = await unpack(`raw-${side}`);
     if (!raw) continue;
