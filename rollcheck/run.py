@@ -34,7 +34,7 @@ from rollcheck.kube.actions.request import Request
 from rollcheck.kube.actions.watching import OwnCommand
 from rollcheck.kube.api import Api
 from rollcheck.kube.command import check_command
-from rollcheck.kube.journal import Journal
+from rollcheck.kube.journal import Journal, check_folder
 from rollcheck.kube.kubeconfig import environment_for_command
 from rollcheck.kube.lease import held
 from rollcheck.kube.observer import Observer
@@ -168,6 +168,8 @@ def execute(plan: RunPlan, reporter: Reporter, confirm: Callable[[str, str], Non
     allow_files(files_of(plan.load), "lower --qps, --timeout or --connections")
     if plan.command:
         check_command(list(plan.command))
+    if plan.journals is not None and plan.asked.sort.returns:
+        check_folder(plan.journals)
     access = load_access(kubeconfig=plan.kubeconfig, context=plan.context, namespace=plan.namespace)
     confirm(access.context, access.namespace)
     return trio.run(_execute, plan, access, reporter)

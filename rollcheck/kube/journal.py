@@ -7,6 +7,7 @@ that has entries left is what `rollcheck cleanup` puts back. A file without any 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -73,10 +74,7 @@ class Journal:
                 self._begin()
             self._write({"number": self._count, "entry": asdict(entry)})
         except OSError as e:
-            raise UsageError(
-                f"the journal {self.path} cannot be written ({e.strerror}), so nothing was changed; set XDG_STATE_HOME "
-                "to a folder that can"
-            ) from e
+            raise _unwritable(self.path, e) from e
         self._entries[self._count] = entry
         self._count += 1
         return self._count - 1
@@ -154,6 +152,27 @@ class Left(Journal):
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue  # a torn last line: its change was not begun
         self._count = max(self._entries, default=-1) + 1
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that journals can be written there, before anything else happens.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as e:
+        raise _unwritable(folder, e) from e
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"the journal {path} cannot be written ({error.strerror}), so nothing was changed; set XDG_STATE_HOME to a "
+        "folder that can"
+    )
 
 
 def journals_in(folder: Path) -> list[Path]:

@@ -184,6 +184,17 @@ class TestDryRun:
 
 
 class TestBadOptions:
+    def test_where_no_journal_can_be_written_nothing_that_needs_one_is_begun(
+        self, cluster, kubeconfig, tmp_path, monkeypatch, capsys
+    ):
+        (tmp_path / "taken").write_text("a file")
+        monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "taken"))
+        assert call("run", "--deploy", "web", "--kubeconfig", kubeconfig, "--action", "scale 1") == 2
+        assert (
+            "cannot be written (Not a directory), so nothing was changed; set XDG_STATE_HOME" in capsys.readouterr().err
+        )
+        assert cluster.requests == []
+
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
