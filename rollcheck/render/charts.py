@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
-from rollcheck.analyze.hdr import counts, decoded, extremes, slots, summed, values_at
+from rollcheck.analyze.hdr import counts, extremes, slots, summed, values_at
+from rollcheck.analyze.latency import merged
 from rollcheck.analyze.load import summarise
 from rollcheck.analyze.model import Analysis, began
 from rollcheck.facts.attempts import Interval, Lane, Outcome, Stage
@@ -171,7 +172,7 @@ def family_of_kind(kind: str) -> str:
 def _curves(when: str, intervals: Sequence[Interval]) -> Iterable[PercentileCurve]:
     blobs = {"response": [i.response_hdr for i in intervals], "service": [i.service_hdr for i in intervals]}
     for kind, found in blobs.items():
-        histogram = summed(map(decoded, found))
+        histogram = merged(found)
         if histogram is not None:
             yield PercentileCurve(when=when, kind=kind, count=int(histogram.total_count), points=_points(histogram))
 
@@ -194,8 +195,8 @@ def _heat(intervals: Sequence[Interval], zero_ns: Instant) -> HeatMap | None:
     columns: dict[int, list[Interval]] = defaultdict(list)
     for interval in intervals:
         columns[((interval.start_ns + interval.end_ns) // 2 - first) // (width * SECOND)].append(interval)
-    merged = {n: summed(decoded(i.response_hdr) for i in found) for n, found in columns.items()}
-    known = [histogram for histogram in merged.values() if histogram is not None]
+    by_column = {n: merged(i.response_hdr for i in found) for n, found in columns.items()}
+    known = [histogram for histogram in by_column.values() if histogram is not None]
     total = summed(known)
     if total is None:
         return None
@@ -206,7 +207,7 @@ def _heat(intervals: Sequence[Interval], zero_ns: Instant) -> HeatMap | None:
     row_of = np.clip(np.searchsorted(edges, middles, side="right") - 1, 0, ROWS - 1)
     cells = []
     for number in range(max(columns) + 1):
-        histogram = merged.get(number)
+        histogram = by_column.get(number)
         filled = np.zeros(ROWS) if histogram is None else np.bincount(row_of, weights=counts(histogram), minlength=ROWS)
         cells.append(tuple(float(each) / width for each in filled))
     return HeatMap(
