@@ -41,6 +41,7 @@ class Account:
     def may(self, roles: list[Any]) -> None:
         """Exactly this."""
         name = f"rollcheck-{self.story.ns.name}"
+        self.story.ns.cluster.kubectl("delete", "clusterrolebinding", name, "--ignore-not-found")
         made = []
         for role in roles:
             kind = role["kind"]
