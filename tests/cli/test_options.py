@@ -97,10 +97,10 @@ def test_what_looks_like_production_or_the_clusters_own_is_not_touched_unasked(c
     monkeypatch.setattr(sys, "stdin", open("/dev/null"))  # noqa: PTH123, SIM115
     if asks:
         with pytest.raises(UsageError, match="say so with --yes"):
-            Workload(deploy="web").confirm(context, namespace)
+            Workload(deploy=["web"]).confirm(context, namespace)
     else:
-        Workload(deploy="web").confirm(context, namespace)
-    Workload(deploy="web", yes=True).confirm(context, namespace)
+        Workload(deploy=["web"]).confirm(context, namespace)
+    Workload(deploy=["web"], yes=True).confirm(context, namespace)
     sys.stdin.close()
 
 
