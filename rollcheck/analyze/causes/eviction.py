@@ -78,8 +78,8 @@ def _budget_advice(scene: Scene) -> str:
             name, wanted, has = found[1], int(found[2]), int(found[3])
             if has <= wanted:
                 return (
-                    f"Budget {name} wants {wanted} healthy pods and there are {has}: run {wanted + 1} replicas, or lower"
-                    " its minAvailable (maxUnavailable: 1 always leaves room for one). For broken pods"
+                    f"Budget {name} wants {wanted} healthy pods and there are {has}: run {wanted + 1} replicas, or"
+                    " lower its minAvailable (maxUnavailable: 1 always leaves room for one). For broken pods"
                     " set unhealthyPodEvictionPolicy: AlwaysAllow."
                 )
     return "Run more replicas than the budget's minAvailable, or set maxUnavailable: 1 in it."
