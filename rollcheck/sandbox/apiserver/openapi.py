@@ -212,6 +212,11 @@ def v3_index() -> bytes:
     return dump({"paths": found})
 
 
+def prepare() -> None:
+    """Make every v3 document now, so that nobody waits for one later."""
+    v3_index()
+
+
 V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 """As clients ask for it; the @ makes it no media type, so it is answered with a dot in its place."""
 

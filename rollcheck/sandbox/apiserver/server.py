@@ -106,7 +106,11 @@ class ApiServer:
         async def connection(stream: trio.SocketStream) -> None:
             await self._connection(stream, context)
 
-        await trio.serve_listeners(connection, [listener], task_status=_Ready(task_status))
+        async with trio.open_nursery() as nursery:
+            # in a thread and beforehand: the proxies of the sandbox share this loop, and a first `kubectl apply` in the
+            # middle of a load would hold up every request for the time that these documents take
+            nursery.start_soon(trio.to_thread.run_sync, openapi.prepare)
+            await trio.serve_listeners(connection, [listener], task_status=_Ready(task_status))
 
     async def _connection(self, stream: trio.SocketStream, context: ssl.SSLContext) -> None:
         """One client, until either side has enough."""
