@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 from rollcheck.analyze.background import BACKGROUND
 from rollcheck.analyze.baseline import report_baseline
+from rollcheck.analyze.causes.ends import rescales
 from rollcheck.analyze.causes.outage import no_advice
+from rollcheck.analyze.causes.scene import Scene
 from rollcheck.analyze.correlate import attribute
 from rollcheck.analyze.counts import by_outcome, count
 from rollcheck.analyze.exposure import bounds_of, replaced_pods
@@ -19,6 +21,7 @@ from rollcheck.analyze.propagation import measure_propagation, recommend_prestop
 from rollcheck.analyze.timeline import build_timeline
 from rollcheck.analyze.verdict import judge
 from rollcheck.analyze.words import number
+from rollcheck.facts.actions import Note
 from rollcheck.facts.attempts import Attempt
 from rollcheck.facts.clock import SECOND
 from rollcheck.facts.connections import ClosedBy, Connection
@@ -77,7 +80,10 @@ def _unexplained(timeline: Timeline, causes: Iterable[Cause], unattributed: Iter
 
 def _observations(timeline: Timeline) -> tuple[str, ...]:
     """Facts worth saying that decide nothing."""
-    found: list[str] = []
+    found = [
+        f"the autoscaler {e.name} scaled the workload during the run: {e.message}" for e in rescales(Scene(timeline))
+    ]
+    found += [note.text for note in timeline.document.of(Note) if note.topic == "restored" and not note.fatal]
     idle = [c for c in timeline.document.of(Connection) if c.closed_by is ClosedBy.PEER_IDLE]
     if idle:
         found.append(f"{number(len(idle), 'reused connection')} closed by the server while idle: no request was lost")

@@ -140,6 +140,23 @@ def test_what_is_lost_to_an_autoscaler_is_said_to_be():
     assert [mode for mode, _ in found.competing] == [1]
 
 
+def test_that_an_autoscaler_scaled_is_worth_knowing_though_nothing_was_lost():
+    story = acted(Story(qps=40).pods(3), "none", at=9.0, status=0)
+    word = {"uid": "uid-hpa", "name": "web", "message": "New size: 2", "kind": "HorizontalPodAutoscaler"}
+    story.event("SuccessfulRescale", at=10, **word).delete("old-3", at=10.1, exit_after=3.0, serves_for=0.3)
+
+    assert (
+        "the autoscaler web scaled the workload during the run: New size: 2"
+        in analyse(story.end(at=40).document()).observations
+    )
+
+
+def test_what_was_put_back_is_worth_knowing():
+    story = acted(Story(qps=40).pods(1), "drain", at=10).note("node/n1 was uncordoned", at=30, topic="restored")
+
+    assert "node/n1 was uncordoned" in analyse(story.end(at=31).document()).observations
+
+
 def test_an_autoscaler_long_before_is_not_blamed():
     story = acted(Story(qps=40).pods(3), "none", at=19.0, status=0)
     word = {"uid": "uid-hpa", "name": "web", "message": "New size: 3", "kind": "HorizontalPodAutoscaler"}
