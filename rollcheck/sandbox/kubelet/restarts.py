@@ -17,7 +17,8 @@ class Timing:
         resync: between attempts of a container whose configuration is not there, and between BackOff events.
         mount_retry: before the second attempt to make a volume; it doubles up to two minutes.
         relist: between looks at the runtime: so late a start, or an end that nobody asked for, is noticed and shown.
-        teardown: from the last status of a deleted pod to the removal of its object (its volumes are unmounted).
+        teardown: from the last status of a deleted pod to the removal of its object, in which volumes are unmounted and
+            the network is taken down; 0.1 to 0.7 s were seen on an idle cluster, over 2 s on a busy one.
         lease: between renewals of the node's Lease.
     """
 
@@ -28,7 +29,7 @@ class Timing:
     resync: float = 10.0
     mount_retry: float = 0.5
     relist: float = 1.0
-    teardown: float = 0.5
+    teardown: float = 1.0
     lease: float = 10.0
 
 
