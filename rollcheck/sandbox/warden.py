@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -147,7 +149,9 @@ class Warden:
                 nursery.start_soon(self._send, stream)
                 await self._receive(stream, task_status)
                 nursery.cancel_scope.cancel()
-            raise WardenLost(f"the process that keeps the sandbox's containers ended: {self._last_words()}")
+            words = self._last_words()
+            self._clean_up()
+            raise WardenLost(f"the process that keeps the sandbox's containers ended: {words}")
         finally:
             self._end()
             with trio.CancelScope(shield=True), trio.move_on_after(END_S):
@@ -251,6 +255,14 @@ class Warden:
             self._failures[id_] = SpawnFailed(errno.ECANCELED, "the sandbox ends")
             started.set()
         self._started.clear()
+
+    def _clean_up(self) -> None:
+        """Do what a lost warden cannot do any more; what left its container's process group escapes."""
+        for process in self._processes.values():
+            if process.pid:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(process.pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _last_words(self) -> str:
         try:

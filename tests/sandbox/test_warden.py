@@ -207,6 +207,15 @@ def test_the_folder_and_every_process_are_gone_when_the_warden_is_told_to_end(tm
     assert not (tmp_path / "s").exists()
 
 
+def group_is_gone(leader: int) -> bool:
+    """Whether a process group has no member left."""
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
 PARENT = """
 import sys, trio
 from pathlib import Path
@@ -264,6 +273,8 @@ def test_containers_die_with_a_warden_that_is_killed_itself(tmp_path: Path) -> N
     try:
         wait_until(lambda: is_gone(main))
         assert parent.wait(20) != 0
+        wait_until(lambda: group_is_gone(main))
+        assert not (tmp_path / "s").exists()
     finally:
         os.kill(stray, signal.SIGKILL)  # nobody is left who knows of it
 
