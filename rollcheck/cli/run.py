@@ -295,6 +295,9 @@ class Replacing:
         asked.check()
         if self.repeat > 1 and not asked.sort.repeats:
             raise UsageError(f"--repeat: {name} cannot be done twice in a row; leave it out")
+        named = [word for word in words if word != "all" and not word.isdecimal()]
+        if self.repeat > 1 and name in ("delete-pod", "evict") and named:
+            raise UsageError(f"--repeat: pod {named[0]} is gone after the first round; say how many instead, or all")
         if self.undo_on_failure and name not in ("set-image", "undo"):
             raise UsageError(f"--undo-on-failure is for set-image and undo, not for {name}")
         return asked
