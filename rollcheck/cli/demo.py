@@ -23,6 +23,7 @@ Json = dict[str, Any]
 NAME = "wordpress"
 ROLLED_WITHIN_S = 60.0
 LOOK_S = 0.1
+KNOWN_S = 0.5
 WIDEST, UNSEEN = 110, 80
 GRACEFUL = 0
 
@@ -59,6 +60,7 @@ def demo(
         if patches:
             _title("The fix that was found, applied: " + ", ".join(f"{folder / 'before' / name}" for name in patches))
             _apply(box.kubeconfig, patches)
+            time.sleep(settings.lag.most_s + KNOWN_S)  # no proxy may still send clients to the pods before the fix
             _title("The same restart again")
             after = _run(box.kubeconfig, folder / "after", qps)
     if not patches:

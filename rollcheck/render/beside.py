@@ -25,7 +25,7 @@ def render_beside(runs: tuple[tuple[str, Analysis], tuple[str, Analysis]], *, wi
     """
     left, right = (analysis for _, analysis in runs)
     column = max(_LEAST, (width - _LABEL) // 2 - 1)
-    lines = _row("", *(name for name, _ in runs), column)
+    lines = _row("", runs[0][0], runs[1][0], column)
     lines += _verdicts(left, right, column, colour=colour)
     for label, told in (
         ("lost", _lost),

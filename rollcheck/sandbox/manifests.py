@@ -102,4 +102,6 @@ def _plain(value: Any, where: str) -> Any:
 
 
 def _kind_of(value: Any) -> str:
-    return {list: "a list", str: "a text"}.get(type(value), "a number")
+    if isinstance(value, list):
+        return "a list"
+    return "a text" if isinstance(value, str) else "a number"

@@ -59,6 +59,13 @@ def up(tmp_path, manifest):
     assert not folder.exists()
 
 
+@pytest.fixture
+def folder(tmp_path):
+    """Where a sandbox may be left running; ended afterwards whatever became of it."""
+    yield tmp_path / "box"
+    rollcheck("sandbox", "down", "--dir", str(tmp_path / "box"))
+
+
 def pids(folder):
     return [json.loads((folder / "state.json").read_text())["pid"], int((folder / "warden.pid").read_text())]
 
@@ -119,7 +126,7 @@ def test_a_folder_with_something_else_in_it_is_not_taken(tmp_path):
 def test_a_sandbox_in_the_foreground_ends_with_a_signal(tmp_path, manifest, number):
     folder = tmp_path / "box"
     process = start("sandbox", "up", "--foreground", "--dir", str(folder), "-f", manifest)
-    until(lambda: (folder / "state.json").exists())
+    until((folder / "state.json").exists)
     process.send_signal(number)
 
     assert process.wait(30) == 130
@@ -152,9 +159,8 @@ def test_a_sandbox_that_does_not_run_is_named(tmp_path, command):
     assert "start one with `rollcheck sandbox up`" in told.stderr
 
 
-def test_what_the_api_server_refuses_is_said_in_its_words_and_nothing_is_left(tmp_path):
+def test_what_the_api_server_refuses_is_said_in_its_words_and_nothing_is_left(tmp_path, folder):
     (tmp_path / "bad.yaml").write_text(WEB.replace("replicas: 2", "replicas: two"))
-    folder = tmp_path / "box"
 
     told = rollcheck("sandbox", "up", "--dir", str(folder), "-f", str(tmp_path / "bad.yaml"))
 
@@ -165,11 +171,10 @@ def test_what_the_api_server_refuses_is_said_in_its_words_and_nothing_is_left(tm
     assert gone(folder)
 
 
-def test_what_does_not_come_up_is_said_as_kubernetes_says_it_and_the_sandbox_stays(tmp_path):
+def test_what_does_not_come_up_is_said_as_kubernetes_says_it_and_the_sandbox_stays(tmp_path, folder):
     unknown = WEB.replace("rollcheck.test/web:1", "nobody/has:this")
     command = WEB.replace("ports: [{containerPort: 8080}]", 'command: ["/no/such/program"]').replace("web}", "cmd}")
     (tmp_path / "stuck.yaml").write_text(f"{unknown}---\n{command}")
-    folder = tmp_path / "box"
 
     told = rollcheck("sandbox", "up", "--dir", str(folder), "-f", str(tmp_path / "stuck.yaml"))
 
