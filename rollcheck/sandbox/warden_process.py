@@ -211,7 +211,10 @@ class WardenProcess:
 
     def read_requests(self) -> None:
         """Do what is asked, in order."""
-        data = self.control.recv(65536)
+        try:
+            data = self.control.recv(65536)
+        except ConnectionResetError:  # the parent died with something of ours unread: an end like any other
+            data = b""
         if not data:
             self.parent_lives = False
             return
