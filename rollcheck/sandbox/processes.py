@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 MARK = "ROLLCHECK_CONTAINER"
 """Set in the environment of every process of a container: tells whose a stray is."""
+LOOKS, LOOK_S = 5, 0.002
+"""How often, and how far apart, it is looked whether a signal stays blocked."""
 
 
 def find_program(name: str, env: dict[str, str]) -> str:
@@ -54,12 +57,27 @@ def belongs(pid: int, container: str, leaders: set[int]) -> bool:
 
 
 def reaches_process_one(pid: int, number: int) -> bool:
-    """Whether the kernel would deliver this signal to process 1: it is caught or blocked. True where nobody can say."""
+    """Whether the kernel would deliver this signal to process 1: it is caught or blocked. True where nobody can say.
+
+    Blocked means blocked for good, as by a program that waits for its signals: while it forks, every program blocks
+    them all for a moment.
+    """
     if number == signal.SIGKILL:
         return True
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return True
-    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigCgt:", "SigBlk:"))]
-    return not masks or any(mask >> (number - 1) & 1 for mask in masks)
+    for look in range(LOOKS):
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        except OSError:
+            return True
+        masks = {
+            name: int(mask, 16) >> (number - 1) & 1
+            for name, _, mask in (line.partition(":") for line in lines)
+            if name in {"SigCgt", "SigBlk"}
+        }
+        if not masks or masks.get("SigCgt"):
+            return True
+        if not masks.get("SigBlk"):
+            return False
+        if look < LOOKS - 1:
+            time.sleep(LOOK_S)
+    return True

@@ -1,7 +1,7 @@
 import json
 
 from cards import immediate_exit, in_flight_and_broken
-from hostile import TEXTS, run_of
+from harmful import TEXTS, run_of
 from hypothesis import given, settings
 
 from rollcheck.facts.attempts import Lane, Outcome

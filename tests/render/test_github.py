@@ -2,7 +2,7 @@ import re
 
 import pytest
 from cards import CARDS, graceful, immediate_exit, stuck
-from hostile import TEXTS, run_of
+from harmful import TEXTS, run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

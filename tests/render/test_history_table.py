@@ -2,7 +2,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 
-from hostile import TEXTS
+from harmful import TEXTS
 from hypothesis import given, settings
 
 from rollcheck.analyze.history import BAD, GOOD, UNSURE, Entry, series_of

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 import junitparser
 import pytest
 from cards import CARDS, graceful, immediate_exit, stuck
-from hostile import TEXTS, load_of, run_of
+from harmful import TEXTS, load_of, run_of
 from hypothesis import given, settings
 from loads import LOADS
 

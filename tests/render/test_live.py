@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hostile import HARMFUL
+from harmful import HARMFUL
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -3,7 +3,7 @@ import re
 
 import pytest
 from cards import CARDS, graceful, immediate_exit, many
-from hostile import TEXTS, load_of, run_of
+from harmful import TEXTS, load_of, run_of
 from hypothesis import given, settings
 from loads import LOADS, failing, healthy
 from markdown_it import MarkdownIt

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from cards import CARDS, graceful, immediate_exit, nothing
-from hostile import TEXTS, load_of, run_of
+from harmful import TEXTS, load_of, run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loads import LOADS, failing, healthy

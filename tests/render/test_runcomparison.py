@@ -2,7 +2,7 @@ import json
 
 import pytest
 from cards import graceful, immediate_exit, stuck
-from hostile import TEXTS, run_of
+from harmful import TEXTS, run_of
 from hypothesis import given, settings
 
 from rollcheck.analyze.comparerun import compare_runs

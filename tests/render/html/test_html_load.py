@@ -1,7 +1,7 @@
 from functools import cache
 
 import pytest
-from hostile import TEXTS, load_of
+from harmful import TEXTS, load_of
 from hypothesis import given, settings
 from loads import LOADS, failing, healthy, late, slow_target
 from reading import cells, data_of, program, read

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 from cards import CARDS, graceful, immediate_exit, in_flight_and_broken, many, stuck
-from hostile import TEXTS, run_of
+from harmful import TEXTS, run_of
 from hypothesis import given, settings
 from reading import cells, data_of, program, read
 
