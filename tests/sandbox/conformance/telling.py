@@ -98,7 +98,7 @@ def essence(seen: Json, *, slow: bool, flapping: bool) -> Json:
         flapping: whether pods come and go quickly: then controllers follow each turn only where they are quick, too.
     """
     conditions = sorted(seen["conditions"], key=lambda words: words.partition("=")[0])
-    pods = [{**each, "story": _up_to(each["story"], "waiting CrashLoopBackOff")} for each in seen["pods"]]
+    pods = [{**each, "story": _steady(_up_to(each["story"], "waiting CrashLoopBackOff"))} for each in seen["pods"]]
     made = {
         "pods": _without(pods, lambda fact, at: fact in PASSING and at < 4),
         "endpoints": _without(
@@ -118,6 +118,18 @@ def essence(seen: Json, *, slow: bool, flapping: bool) -> Json:
 def _up_to(story: list[str], last: str) -> list[str]:
     """The story up to and with that fact."""
     return story[: story.index(last) + 1] if last in story else story
+
+
+def _steady(story: list[str]) -> list[str]:
+    """A restart may be over before anybody has called the pod not ready: then it did not become ready again either."""
+    if "restarted" not in story:
+        return story
+    first = story.index("ready") if "ready" in story else len(story)
+    return [
+        fact
+        for at, fact in enumerate(story)
+        if fact != "not ready: ContainersNotReady" and (fact != "ready" or at == first)
+    ]
 
 
 def _without(stories: list[Json], passing: Callable[[str, int], bool]) -> list[Json]:
