@@ -106,7 +106,7 @@ def essence(seen: Json, *, slow: bool, flapping: bool) -> Json:
             lambda fact, at: (fact == "none" and at == 0) or (fact.endswith("terminating") and not slow),
         ),
         "events": {
-            kind: _without(stories, lambda said, _: any(words in said for words in LUCK))
+            kind: _without(_to_restart(stories), lambda said, _: any(words in said for words in LUCK))
             for kind, stories in seen["events"].items()
         },
         "conditions": conditions,
@@ -118,6 +118,17 @@ def essence(seen: Json, *, slow: bool, flapping: bool) -> Json:
 def _up_to(story: list[str], last: str) -> list[str]:
     """The story up to and with that fact."""
     return story[: story.index(last) + 1] if last in story else story
+
+
+def _to_restart(stories: list[Json]) -> list[Json]:
+    """Without what followed a restart: how much of that is still seen depends on when watching ended."""
+    return [
+        {
+            **each,
+            "story": _up_to(each["story"], next((s for s in each["story"] if s.endswith("will be restarted")), "")),
+        }
+        for each in stories
+    ]
 
 
 def _steady(story: list[str]) -> list[str]:
