@@ -1,30 +1,66 @@
-"""The commands, put together; what they do is imported when it is done, so that --help stays quick."""
+"""The commands, put together: each by its name and one line, its module imported when it is the one that is asked for.
+
+`rollcheck --help` and every start of a command would otherwise wait for the options of all of them.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from rollcheck import __version__
-from rollcheck.cli.cleanup import cleanup
-from rollcheck.cli.compare import COMPARE_EPILOG, compare
-from rollcheck.cli.demo import demo
-from rollcheck.cli.doctor import doctor
-from rollcheck.cli.ending import ending
-from rollcheck.cli.history import history
-from rollcheck.cli.loadentry import SETTINGS, load
-from rollcheck.cli.options import grouped
-from rollcheck.cli.report import report
-from rollcheck.cli.run import RUN_EPILOG, run
-from rollcheck.cli.sandbox import sandbox
-from rollcheck.cli.schema import schema
 
-app = typer.Typer(
+COMMANDS = {
+    "run": "Replace pods under load; say which requests were lost, and why.",
+    "load": "Put load on a URL, with fortio's flags.",
+    "report": "Analyse and render a recorded run or load again.",
+    "compare": "Compare two runs, or two loads.",
+    "doctor": "Say what `run` may do here, and which rights are missing.",
+    "cleanup": "Put back what runs that were killed left changed.",
+    "history": "Show the trend over many runs and loads.",
+    "schema": "Print the JSON Schema of result.json.",
+    "demo": "Show it all on a sandbox: a lossy rollout, and its fix.",
+    "sandbox": "A cluster of rollcheck's own on loopback.",
+}
+"""Name → what `rollcheck --help` says of it, short enough for a line of a terminal 80 columns wide."""
+
+_Typer = partial(typer.Typer, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+class _Late(TyperGroup):
+    """Builds a command when it is called, completed or asked for its help; until then it is a name and a line."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, known, rest = super().resolve_command(ctx, args)
+        return name, build(name) if known and name else None, rest
+
+
+def build(name: str) -> Any:
+    """The command of that name, from `rollcheck.cli.NAME`: a function, or a typer of several."""
+    # Typer cannot read fortio's flags: what it lists and completes as `load` hands them all on.
+    module = import_module(f"rollcheck.cli.{'loadentry' if name == 'load' else name}")
+    command = getattr(module, name)
+    if isinstance(command, typer.Typer):
+        return get_command(command)
+    from rollcheck.cli.ending import ending
+    from rollcheck.cli.options import grouped
+
+    one = _Typer(add_completion=False)
+    one.command(name, epilog=getattr(module, "EPILOG", None), **getattr(module, "SETTINGS", {}))(
+        ending()(grouped(command))
+    )
+    return get_command(one)
+
+
+app = _Typer(
+    cls=_Late,
     no_args_is_help=True,
     add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
     help="Proves that a Kubernetes workload can be replaced without any client noticing.",
 )
 
@@ -42,13 +78,9 @@ def top(
     """Proves that a Kubernetes workload can be replaced without any client noticing."""
 
 
-app.command(epilog=RUN_EPILOG)(ending()(grouped(run)))
-app.command(context_settings=SETTINGS, add_help_option=False)(ending()(load))
-app.command()(ending()(grouped(report)))
-app.command(epilog=COMPARE_EPILOG)(ending()(compare))
-app.command()(ending()(doctor))
-app.command()(ending()(cleanup))
-app.command()(ending()(history))
-app.command()(ending()(schema))
-app.command()(ending()(demo))
-app.add_typer(sandbox, name="sandbox")
+def _not_built() -> None:
+    """What stands for a command until it is built."""
+
+
+for _command, _line in COMMANDS.items():
+    app.command(_command, short_help=_line)(_not_built)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SAME, WORSE, UNKNOWN = 0, 1, 3
 WIDEST, UNSEEN = 110, 80
 RESULT = "fortio.json"
-COMPARE_EPILOG = """A and B are both runs, folders that `rollcheck run` wrote; or both loads, folders that
+EPILOG = """A and B are both runs, folders that `rollcheck run` wrote; or both loads, folders that
 `rollcheck load --out` wrote or JSON files that `rollcheck load -json` or fortio itself wrote.
 
 Exit codes: 0; with --fail-if-worse 1 when B is worse than A by more than chance or noise, and 3 when that cannot be

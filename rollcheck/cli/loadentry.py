@@ -8,7 +8,10 @@ import typer
 
 from rollcheck.cli.load import command
 
-SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+SETTINGS = {
+    "context_settings": {"ignore_unknown_options": True, "allow_interspersed_args": False},
+    "add_help_option": False,
+}
 
 
 def load(

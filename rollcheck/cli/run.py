@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rollcheck.load.plan import LoadPlan
     from rollcheck.run import RunPlan
 
-RUN_EPILOG = """Examples:
+EPILOG = """Examples:
 
 \b
   restart it under load:

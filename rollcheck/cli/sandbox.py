@@ -39,6 +39,7 @@ Dir = Annotated[str, typer.Option("--dir", metavar="DIR", help="Its folder.")]
 
 sandbox = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode=None,
     help="A cluster of rollcheck's own on loopback: pods are processes here. No evidence about a real cluster.",
 )

@@ -1,6 +1,7 @@
 """The command line: what it prints where, and with which exit code it ends."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import sys
 import pytest
 
 from rollcheck.cli import main
+from rollcheck.cli.app import COMMANDS
 from rollcheck.cli.durations import parse_duration
 from rollcheck.errors import UsageError
 from rollcheck.run import lanes_of
@@ -105,3 +107,37 @@ def test_as_a_plugin_of_kubectl_it_bears_that_name(monkeypatch, capsys):
         main()
 
     assert "Usage: kubectl rollcheck" in capsys.readouterr().out
+
+
+def test_help_of_all_imports_no_command():
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "rollcheck", "--help"], capture_output=True, text=True, check=True
+    )
+
+    imported = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert [name for name in COMMANDS if name in ended.stdout] == list(COMMANDS)
+    assert not imported & {f"rollcheck.cli.{name}" for name in COMMANDS}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_that_is_listed_can_be_called(name, capsys):
+    assert call(name, "--help") == 0
+    assert "Usage: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_the_list_says_of_a_command_fits_a_line(name):
+    assert len("  sandbox  " + COMMANDS[name]) < 80
+
+
+def test_options_of_a_command_are_completed():
+    asked = {"COMP_WORDS": "rollcheck run --dep", "COMP_CWORD": "2", "_ROLLCHECK_COMPLETE": "complete_bash"}
+    ended = subprocess.run(
+        [sys.executable, "-c", "from rollcheck.cli import main; main()"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, **asked},
+    )
+
+    assert ended.stdout.split() == ["--deploy"]
