@@ -12,6 +12,29 @@ import urllib.request
 from pathlib import Path
 
 PATIENCE_S = 60
+DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: web, image: "rollcheck.test/web:1", ports: [{containerPort: 8080}]}
+"""
+SERVICE = """---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  selector: {app: web}
+  ports: [{port: 80, targetPort: 8080}]
+"""
+WEB = DEPLOYMENT + SERVICE
 
 
 def command_line(*arguments):
@@ -38,14 +61,17 @@ def start(*arguments, cwd=None):
     )
 
 
-def ask(folder, path):
-    """What its API server answers to a GET."""
+def ask(folder, path, patch=None):
+    """What its API server answers to a GET, or to a merge patch."""
     config = json.loads((Path(folder) / "kubeconfig").read_text())
     token = config["users"][0]["user"]["token"]
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     request = urllib.request.Request(
-        config["clusters"][0]["cluster"]["server"] + path, headers={"Authorization": f"Bearer {token}"}
+        config["clusters"][0]["cluster"]["server"] + path,
+        method="GET" if patch is None else "PATCH",
+        data=None if patch is None else json.dumps(patch).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"},
     )
     with urllib.request.urlopen(request, timeout=5, context=context) as answer:
         return json.loads(answer.read())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from boxes import DEPLOYMENT as WEB
 
 from rollcheck.errors import UsageError
 from rollcheck.sandbox.deploying import LAST_APPLIED, deploy
@@ -13,20 +14,7 @@ from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import DEPLOYMENTS, NAMESPACES, PODS, SERVICES
 from rollcheck.sandbox.waiting import is_available, is_stuck, why_missing, workloads_of
 
-WEB = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-      - {name: web, image: "rollcheck.test/web:1"}
-"""
-CONTAINERS = 'containers:\n      - {name: web, image: "rollcheck.test/web:1"}'
+CONTAINERS = 'containers:\n      - {name: web, image: "rollcheck.test/web:1", ports: [{containerPort: 8080}]}'
 
 
 def test_the_bundled_example_is_accepted_as_it_is():

@@ -11,34 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from boxes import ask, processes_in, rollcheck, start, until
+from boxes import WEB, ask, processes_in, rollcheck, start, until
 
 pytestmark = [
     pytest.mark.loopback,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc"),
 ]
-
-WEB = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      containers:
-      - {name: web, image: "rollcheck.test/web:1", ports: [{containerPort: 8080}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec:
-  type: NodePort
-  selector: {app: web}
-  ports: [{port: 80, targetPort: 8080}]
-"""
 
 
 @pytest.fixture

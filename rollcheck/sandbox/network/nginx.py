@@ -7,13 +7,14 @@ import shutil
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 import trio
 
 from rollcheck.errors import UsageError
 from rollcheck.sandbox.network.endpoints import Endpoint
 from rollcheck.sandbox.network.rules import Route
-from rollcheck.sandbox.warden import Command, SpawnFailed, Warden
+from rollcheck.sandbox.warden import Command, Process, SpawnFailed, Warden
 
 PLACES = ("/usr/sbin/nginx", "/usr/local/sbin/nginx", "/opt/homebrew/bin/nginx", "/usr/local/bin/nginx")
 CONFIG = "nginx.conf"
@@ -21,6 +22,8 @@ UP_WITHIN_S = 5.0
 LOOK_S = 0.02
 GATHER_S = 0.02
 """Changes that come together are one reload."""
+HOST_BYTES = 512
+"""Room for a host of 253 letters: with less, nginx refuses the whole configuration."""
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -56,10 +59,11 @@ def configuration(routes: Iterable[Route], backends: Callable[[Route], list[Endp
         servers += [f"    location {place} {{ {answer} }}" for place, answer in locations.items()]
         servers.append("  }")
     lines = [
-        "daemon off; worker_processes 1; pid nginx.pid; error_log stderr warn;",
+        "daemon off; worker_processes 1; pid nginx.pid; error_log stderr warn; error_log error.log warn;",
         "events { worker_connections 4096; }",
         "http {",
         "  access_log off; server_tokens off; keepalive_timeout 75s; client_max_body_size 1m;",
+        f"  server_names_hash_bucket_size {HOST_BYTES};",
         *(f"  {name}_temp_path {name};" for name in _TEMPORARY),
         *upstreams,
         *servers,
@@ -91,19 +95,31 @@ class Nginx:
         self._routes = routes
         self._backends = backends
         self._changed = trio.Event()
+        self._text = ""
 
     def changed(self) -> None:
         """Something may be another than when it was configured."""
         self._changed.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Run it until cancelled.
+        """Run it until cancelled; should it end, it is started again, as a container of a controller would be.
 
         Raises:
             UsageError: it does not start; with what it said last.
         """
         self._folder.mkdir(exist_ok=True)
-        text = self._write()
+        process = await self._start()
+        task_status.started()
+        while True:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._reload, process)
+                await process.exited.wait()
+                nursery.cancel_scope.cancel()
+            process = await self._start()
+
+    async def _start(self) -> Process:
+        """Start it with the configuration of now, and wait until it answers."""
+        self._write()
         command = Command(
             argv=[self._program, "-p", f"{self._folder}/", "-c", CONFIG, "-e", "stderr", *_as_we_are()],
             env={"PATH": os.environ.get("PATH", os.defpath)},
@@ -115,27 +131,28 @@ class Nginx:
         except SpawnFailed as e:
             raise UsageError(f"--ingress nginx: {self._program} cannot be started: {e}") from e
         with trio.move_on_after(UP_WITHIN_S):
-            while not await _answers(self._listen) and not process.exited.is_set():  # noqa: ASYNC110  # it is asked
+            while not process.exited.is_set() and not await _answers(self._listen):  # noqa: ASYNC110  # it is asked
                 await trio.sleep(LOOK_S)
         if process.exited.is_set():
             last = process.output.strip().split("\n")[-1]
             raise UsageError(f"--ingress nginx: it ended with {process.code}: {last}")
-        task_status.started()
+        return process
+
+    async def _reload(self, process: Process) -> None:
         while True:
             await self._changed.wait()
             await trio.sleep(GATHER_S)
             self._changed = trio.Event()
-            before, text = text, self._write()
-            if text != before:
+            if self._write():
                 process.send_signal(signal.SIGHUP)
 
-    def _write(self) -> str:
-        """Write the configuration of now, whole or not at all."""
-        text = configuration(self._routes(), self._backends, self._listen)
+    def _write(self) -> bool:
+        """Write the configuration of now, whole or not at all; whether it is another than the last."""
+        before, self._text = self._text, configuration(self._routes(), self._backends, self._listen)
         temporary = self._folder / f".{CONFIG}"
-        temporary.write_text(text)
+        temporary.write_text(self._text)
         temporary.replace(self._folder / CONFIG)
-        return text
+        return self._text != before
 
 
 def _as_we_are() -> list[str]:
@@ -144,20 +161,23 @@ def _as_we_are() -> list[str]:
 
 
 async def _answers(listen: tuple[str, int]) -> bool:
+    """Whether a request is answered: a connect alone would succeed before it takes signals."""
     with trio.socket.socket() as probe:
         try:
             await probe.connect(listen)
+            await probe.send(b"HEAD / HTTP/1.0\r\n\r\n")
+            return bool(await probe.recv(1))
         except OSError:
             return False
-    return True
 
 
 def _places(route: Route) -> list[str]:
-    """The locations of a route, as nginx names them."""
-    exact = f"= {_quoted(route.path)}"
+    """The locations of a route, as nginx names them: it compares with what a path means, not with how it is written."""
+    path = unquote(route.path)
+    exact = f"= {_quoted(path)}"
     if route.exact:
         return [exact]
-    prefix = route.path.rstrip("/")
+    prefix = path.rstrip("/")
     return [exact, _quoted(prefix + "/")] if prefix else [_quoted("/")]
 
 
@@ -177,4 +197,4 @@ def _answer(route: Route, upstream: str) -> str:
 
 def _quoted(text: str) -> str:
     """A value that comes from a manifest, so that it stays one word of nginx's language."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "") + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
