@@ -282,7 +282,7 @@ class Conductor:
 
     async def _between(self, number: int) -> None:
         if number < self.repeat:
-            await put_back_all(self.api, self.journal, lambda text, _: self.reporter.say(text))
+            await put_back_all(self.api, self.journal, lambda text, _: self.reporter.say(text), self.sink)
             await trio.sleep(BETWEEN_S)
 
     def _count_round(self, number: int, replaced: int, lost: int) -> None:

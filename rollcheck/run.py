@@ -394,7 +394,7 @@ class _Run:
                     self.journal.strike(number)
         returned = [entry for _, entry in self.journal.open if entry.kind in TEMPLATES]
         with trio.CancelScope(shield=True, deadline=trio.current_time() + PUT_BACK_S):
-            await put_back_all(self.api, self.journal, self._tell_restored)
+            await put_back_all(self.api, self.journal, self._tell_restored, self.recorder.append)
         self.journal.close()
         if returned and not self.interrupted and not self.failure:
             await self._stands_again()

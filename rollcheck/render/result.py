@@ -23,6 +23,7 @@ from rollcheck.analyze.model import (
     StageLatency,
     Unattributed,
 )
+from rollcheck.analyze.steps import StepTaken, steps_taken
 from rollcheck.facts.actions import Action
 from rollcheck.facts.attempts import Attempt, Outcome
 from rollcheck.facts.clock import Instant, Window
@@ -64,6 +65,7 @@ def result_of(analysis: Analysis) -> r.Result:
             for stage, span in timeline.stages.items()
         ],
         actions=[_action(axis, action) for action in timeline.document.of(Action)],
+        steps=[_step(axis, step) for step in steps_taken(timeline)],
         blind=list(analysis.blind),
         observations=list(analysis.observations),
         versions=dict(sorted(header.versions.items())),
@@ -280,6 +282,20 @@ def _action(axis: Axis, action: Action) -> r.ActionDone:
         status=action.status,
         succeeded=action.succeeded,
         message=action.message,
+    )
+
+
+def _step(axis: Axis, step: StepTaken) -> r.StepTaken:
+    return r.StepTaken(
+        at_s=axis.at(step.at_ns),
+        verb=step.verb,
+        target=step.target,
+        status=step.status,
+        refusal=step.refusal,
+        budget=step.budget,
+        attempt=step.attempt,
+        round=step.round,
+        message=step.message,
     )
 
 

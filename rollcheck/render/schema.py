@@ -80,6 +80,22 @@ class ActionDone(Model):
     message: Text
 
 
+class StepTaken(Model):
+    """One thing that an action consisted of, or that came of it."""
+
+    at_s: float
+    verb: Text = Field(description="cordon, evict, delete, scale, patch, run, exit, gone or uncordon")
+    target: Text
+    status: int | None = Field(description="HTTP status of the answer, or the command's exit code")
+    refusal: Text = Field(
+        description="budget, unsettled, throttled, budgets, gone or other; empty when it was not refused"
+    )
+    budget: Text = Field(description="the disruption budget that refused it, where the API server names it")
+    attempt: Count = Field(description="which try it was of this verb on this target in its round, from 1")
+    round: Count = Field(description="which replacement of the run it is part of")
+    message: Text
+
+
 class StageSpan(Model):
     """One part of the run."""
 
@@ -330,6 +346,7 @@ class Result(Model):
     load: Load
     stages: list[StageSpan]
     actions: list[ActionDone]
+    steps: list[StepTaken] = Field(description="what was done one after the other, and what came of it")
     blind: list[Text] = Field(description="what the run could not observe")
     observations: list[Text] = Field(description="worth knowing; decides nothing")
     versions: dict[Text, Text]

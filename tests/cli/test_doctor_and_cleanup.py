@@ -202,6 +202,7 @@ class TestBadOptions:
             (("--action", "scale 1", "--", "true"), "choose one"),
             (("--action", "undo", "--repeat", "2"), "cannot be done twice"),
             (("--action", "evict web-1", "--repeat", "2"), "is gone after the first round"),
+            (("--action", "drain n1", "--repeat", "2"), "the node is chosen anew in each round"),
             (("--action", "scale 1", "--undo-on-failure"), "is for set-image and undo"),
             (("--abort-on-errors", "lots"), "is no share of requests"),
             (("--abort-on-errors", "0"), "is no share of requests"),

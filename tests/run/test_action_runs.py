@@ -247,7 +247,7 @@ def test_a_drain_cordons_evicts_waits_and_uncordons(stand):
     run = act(stand, "drain n1")
 
     assert run.analysis.exit_code == 0, run.reasons
-    assert [step.verb for step in run.document.of(Step)] == ["cordon", "evict", "evict"]
+    assert [step.verb for step in run.document.of(Step)] == ["cordon", "evict", "evict", "uncordon"]
     assert [b["spec"]["unschedulable"] for b in bodies(stand, "/nodes/n1")] == [True, None]
     assert {p["spec"]["nodeName"] for p in stand.cluster._stores["pods"].values()} == {"n2"}
     assert restored(run) == ["node/n1 was uncordoned"]
@@ -297,6 +297,35 @@ def test_the_journal_is_on_disk_before_the_node_is_cordoned(stand):
 
     assert found[0]["context"] == "dev"
     assert found[1]["entry"]["what"] == "node/n1"
+
+
+def test_a_drain_that_is_repeated_chooses_the_node_anew_and_uncordons_it_each_time(stand):
+    first = sorted(stand.cluster.pod_names())[0]
+    run = act(stand, "drain", node_of_pod=first, repeat=3)
+
+    assert run.analysis.exit_code == 0, run.reasons
+    assert [a.description for a in run.document.of(Action)] == [f"drain node/{n}" for n in ("n1", "n2", "n1")]
+    assert [s.verb for s in run.document.of(Step)] == ["cordon", "evict", "evict", "uncordon"] * 3
+    assert run.analysis.bounds.pods_replaced == 6
+    assert stand.cluster.cordoned() == []
+    assert nothing_left(stand)
+
+
+def test_a_further_round_that_may_not_be_is_inconclusive_and_leaves_nothing_cordoned(stand):
+    """Somebody else's pod came to the other node meanwhile."""
+    first = sorted(stand.cluster.pod_names())[0]
+
+    def come(text):
+        if text.startswith("round 1 of 2"):
+            stand.cluster.add_pod("shop", "other-1")["spec"]["nodeName"] = "n2"
+
+    stand.said.on_word = come
+    run = act(stand, "drain", node_of_pod=first, repeat=2)
+
+    assert run.analysis.exit_code == 3
+    assert "no further round: node n2 runs other people's pods too (shop/other-1)" in run.reasons
+    assert len(run.document.of(Action)) == 1
+    assert stand.cluster.cordoned() == []
 
 
 def test_the_same_action_again_and_again_counts_every_round(stand):

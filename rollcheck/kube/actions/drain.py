@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
+from collections import Counter
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -43,6 +44,7 @@ class Drain:
         self.asked = asked
         self.node = "".join(asked.words)
         self.selection = Selection()
+        self._begun = False
         self._raw: Json = {}
         self._others: list[Json] = []
 
@@ -56,6 +58,10 @@ class Drain:
         own = [pod for w in self.workloads for pod in await discover.find_pods(self.api, w)]
         if self.asked.node_of_pod:
             self.node = _node_of(self.asked.node_of_pod, own, self.workloads)
+        await self._examine(own)
+
+    async def _examine(self, own: Sequence[PodSeen]) -> None:
+        """Raise `UsageError` unless the node may be drained, of which `own` are the workloads' pods."""
         nodes = (await self.api.list_all(NODES)).items
         self._raw = _named(self.node, nodes)
         self._others = [n for n in nodes if name_of(n) != self.node and is_schedulable(n)]
@@ -97,6 +103,9 @@ class Drain:
 
     async def perform(self, ground: Ground) -> bool:
         """As `Doing.perform`."""
+        if self._begun and not await self._choose_again(ground):
+            return False
+        self._begun = True
         started = time.monotonic_ns()
         status: int | None = None
         refused: list[str] = []
@@ -121,6 +130,17 @@ class Drain:
 
     async def stop(self, ground: Ground) -> None:
         """No further pod is evicted; the journal has the node."""
+
+    async def _choose_again(self, ground: Ground) -> bool:
+        """Of a further round: the pods are elsewhere by now, so the node that has most of them."""
+        own = list(ground.pods.values())
+        self.node = _fullest(own)
+        try:
+            await self._examine(own)
+        except UsageError as e:
+            ground.give_up(f"there was no further round: {e}")
+            return False
+        return True
 
     async def _look_again(self, ground: Ground) -> None:
         """What came to the node before it was cordoned is drained too, or keeps it from being drained."""
@@ -266,6 +286,12 @@ def _node_of(pod: str, own: Sequence[PodSeen], workloads: Sequence[WorkloadSeen]
             return seen.node
     known = ", ".join(sorted(p.name for p in own)[:10]) or "none"
     raise UsageError(f"--node-of-pod: there is no pod {pod!r} of {_refs(workloads)}; there are: {known}")
+
+
+def _fullest(own: Sequence[PodSeen]) -> str:
+    """The node with most of the pods; of several the first by name."""
+    count = Counter(pod.node for pod in own if pod.node and not pod.deletion_at)
+    return min(count, key=lambda node: (-count[node], node), default="")
 
 
 def _named(node: str, nodes: Sequence[Json]) -> Json:

@@ -173,6 +173,7 @@ ACTIONS: dict[str, Sort] = {
                 ),
             ),
             returns=True,
+            repeats=True,
         ),
         Sort(name="none", usage="none", does="only watch; somebody else replaces them", kinds=ALL),
         Sort(name="command", usage="-- COMMAND...", does="your own deploy", kinds=ALL, rolls=True),
