@@ -300,8 +300,8 @@ class Replacing:
             raise UsageError(f"--repeat: pod {named[0]} is gone after the first round; say how many instead, or all")
         if self.repeat > 1 and name == "drain" and words:
             raise UsageError(
-                f"--repeat: after the first round no pod is left on node {words[0]}; name a pod with --node-of-pod: then "
-                "the node is chosen anew in each round"
+                f"--repeat: after the first round no pod is left on node {words[0]}; name a pod with --node-of-pod, "
+                "and the node is chosen anew in each round"
             )
         if self.undo_on_failure and name not in ("set-image", "undo"):
             raise UsageError(f"--undo-on-failure is for set-image and undo, not for {name}")
