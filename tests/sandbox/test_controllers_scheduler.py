@@ -182,6 +182,22 @@ def test_pods_of_one_owner_are_spread_by_count() -> None:
     on_cluster(story)
 
 
+def test_the_node_that_is_preferred_gets_all_the_pods_whatever_the_spread() -> None:
+    async def story(cluster: LittleCluster) -> None:
+        made = deployment(replicas=3)
+        term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n2"]}]}
+        preferred = [{"weight": 100, "preference": term}]
+        made["spec"]["template"]["spec"]["affinity"] = {
+            "nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}
+        }
+        cluster.registry.create(DEPLOYMENTS, "default", made)
+        await cluster.until(lambda: all(p["spec"].get("nodeName") for p in cluster.pods()) and len(cluster.pods()) == 3)
+
+        assert {p["spec"]["nodeName"] for p in cluster.pods()} == {"n2"}
+
+    on_cluster(story)
+
+
 def test_binding_is_told_as_the_scheduler_tells_it() -> None:
     async def story(cluster: LittleCluster) -> None:
         create(cluster)

@@ -2,7 +2,7 @@
 
 Kubernetes' filters in their order, with their reasons (`pkg/scheduler/framework/plugins`): unschedulable, taints, node
 selector and affinity, host ports, room for pods, cpu and memory, topology spread, pod affinity and anti-affinity. Left
-out: volumes, devices, preemption, and every preference but the spread of like pods. Pure.
+out: volumes, devices, preemption, and every preference but that for nodes and the spread of like pods. Pure.
 """
 
 from __future__ import annotations
@@ -173,13 +173,24 @@ def explain(refusals: Mapping[str, Refusal]) -> str:
 
 
 def best(pod: Json, candidates: Iterable[Place], is_like: IsLike) -> str | None:
-    """The node with the fewest like pods, then the fewest pods, then the first by name; None of no candidates."""
+    """The node that the pod prefers, then the one with the fewest like pods, the fewest pods, the first by name.
 
-    def cost(place: Place) -> tuple[int, int, str]:
+    NodeAffinity's score counts as much as the spread's and is whole for the node preferred most: that one wins
+    whatever runs there already. None of no candidates.
+    """
+
+    def cost(place: Place) -> tuple[int, int, int, str]:
         like = sum(1 for other in place.pods if is_like(other) and namespace_of(other) == namespace_of(pod))
-        return like, len(place.pods), name_of(place.node)
+        return -_preference(pod, place.node), like, len(place.pods), name_of(place.node)
 
-    return min((cost(place) for place in candidates), default=(0, 0, None))[2]
+    return min((cost(place) for place in candidates), default=(0, 0, 0, None))[3]
+
+
+def _preference(pod: Json, node: Json) -> int:
+    """The weights of the pod's preferred node affinity that the node has earned."""
+    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    preferred = affinity.get("preferredDuringSchedulingIgnoredDuringExecution") or ()
+    return sum(int(each["weight"]) for each in preferred if _term_fits(each["preference"], node))
 
 
 def _requests(container: Json) -> Needs:
