@@ -76,6 +76,10 @@ class Cluster:
         classes = self.get("ingressclasses")["items"]
         return any(c["metadata"]["name"] == self.ingress_class for c in classes)
 
+    def has_rbac(self) -> bool:
+        """Whether rights can be given and taken away."""
+        return "rbac.authorization.k8s.io/v1" in self.kubectl("api-versions").split()
+
     def has_image(self, name: str) -> bool:
         """Whether every node has the image, as far as the nodes say (they list 50 of theirs)."""
         nodes = self.get("nodes")["items"]
@@ -128,11 +132,19 @@ class Namespace:
     def wait_ingress(self, name: str, seconds: float = 60) -> None:
         """Wait until the Ingress has an address and its host answers there."""
         deadline = time.monotonic() + seconds
-        while not (entries := self.get("ingress", name)["status"]["loadBalancer"].get("ingress")):
+        while (entry := self.ingress_entry(name)) is None:
             assert time.monotonic() < deadline, f"no controller gave Ingress {name} an address within {seconds:g} s"
             time.sleep(0.5)
         host = self.get("ingress", name)["spec"]["rules"][0]["host"]
-        wait_answers(f"http://{entries[0].get('ip') or entries[0]['hostname']}/", host)
+        wait_answers(f"http://{entry[0]}:{entry[1]}/", host)
+
+    def ingress_entry(self, name: str) -> tuple[str, int] | None:
+        """Address and port at which its controller says that the Ingress answers; None before it says so."""
+        entries = self.get("ingress", name)["status"]["loadBalancer"].get("ingress")
+        if not entries:
+            return None
+        ports = entries[0].get("ports") or [{"port": 80}]  # few controllers name theirs
+        return entries[0].get("ip") or entries[0]["hostname"], ports[0]["port"]
 
     def delete(self) -> None:
         """Have it deleted, without waiting for that."""

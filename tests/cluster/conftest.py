@@ -1,5 +1,7 @@
 """One real Kubernetes, the one that KUBECONFIG names; each story has a namespace of its own there.
 
+With ROLLCHECK_TEST_SANDBOX=1 it is a sandbox instead, made for the tests of this process.
+
 Settings (environment):
     ROLLCHECK_TEST_IMAGE            image with python3, sh and sleep (rollcheck.test/python:3)
     ROLLCHECK_TEST_NODE             address at which NodePorts answer (the first node's InternalIP)
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import sandboxed
 from blackbox import Ended, rollcheck
 from clusterside import Cluster, Namespace, wait_answers
 from workloads import Workload
@@ -26,12 +29,19 @@ QUICK = ("--baseline", "3s", "--tail", "3s")
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """These tests make and delete things in whatever cluster KUBECONFIG names, so they have to be asked for."""
-    if "cluster" in config.option.markexpr:
-        return
-    unasked = pytest.mark.skip(reason="works on the cluster that KUBECONFIG names: run with make cluster-test")
-    for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(unasked)
+    if reason := why_not(config.option.markexpr):
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def why_not(asked: str) -> str:
+    """Why none of them can run; empty when they can."""
+    if "cluster" not in asked:
+        return "works on the cluster that KUBECONFIG names: run with make cluster-test"
+    if sandboxed.wanted() and sandboxed.kubectl() is None:
+        return "there is no kubectl on PATH, at $ROLLCHECK_KUBECTL or in the test cluster's cache"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,18 @@ class Story:
         return rollcheck(*base, *QUICK, *url, *flags, *tail, out=out)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The sandbox of this process, where one is asked for."""
+    if not sandboxed.wanted():
+        yield
+        return
+    with sandboxed.sandbox(tmp_path_factory.mktemp("sandbox")):
+        yield
+
+
 @pytest.fixture(scope="session")
-def cluster() -> Cluster:
+def cluster(sandbox: None) -> Cluster:
     """The cluster; a failure, not a skip, when it does not answer."""
     found = Cluster(
         image=os.environ.get("ROLLCHECK_TEST_IMAGE", "rollcheck.test/python:3"),
@@ -67,6 +87,13 @@ def cluster() -> Cluster:
     )
     found.kubectl("version", "--request-timeout=10s")
     return found
+
+
+@pytest.fixture(scope="session")
+def rights(cluster: Cluster) -> None:
+    """For tests that give rights and take them away."""
+    if not cluster.has_rbac():
+        pytest.skip("the cluster has no RBAC: whoever it knows may do everything")
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,42 @@ def assert_lossless(run: Ended) -> None:
     assert_sums(run)
 
 
+def same_image(story: Story) -> str:
+    """The id of the image that its pods run: another name for it, so that no second image is needed."""
+    return str(story.ns.pods("web")[0]["status"]["containerStatuses"][0]["imageID"]).removeprefix("docker-pullable://")
+
+
+def image_of(story: Story) -> str:
+    return str(story.ns.get("deployment", "web")["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def rolled_by_command(story: Story) -> tuple[str, ...]:
+    """A deploy of the user's own: one that waits for its rollout."""
+    kubectl = f"kubectl -n {story.ns.name} rollout"
+    return ("sh", "-c", f"{kubectl} restart deployment/web && {kubectl} status deployment/web --timeout=60s")
+
+
+def watched(story: Story, *flags: str) -> Ended:
+    """A run that only watches, while somebody else restarts the workload."""
+    story.ns.wait_available("web")
+    out = story.folder / f"watched-{os.urandom(3).hex()}"
+    base = ("run", "--deploy", "web", "-n", story.ns.name, "--url", story.url, "--out", str(out), "-o", "json")
+    argv = command_line(*base, "--action", "none", *SHORT, *flags)
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if "watching: replace the pods now" in line:
+            story.ns.kubectl("rollout", "restart", "deployment/web")
+    stdout, _ = process.communicate(timeout=120)
+    return Ended(argv=argv, code=process.returncode, stdout=stdout, stderr=said, out=out)
+
+
+def steps(run: Ended) -> list[tuple[str, str]]:
+    return [(step["verb"], step["target"]) for step in run.result["steps"]]
+
+
 def replaced(run: Ended) -> int:
     return sum(1 for pod in run.old_pods if pod["deleted"])
 
@@ -112,6 +148,30 @@ class TestOnAWorkloadThatEndsWell:
         assert run.result["bounds"]["pods_replaced"] == 4, run
         assert "round 2 of 2" in run.stderr
 
+    def test_another_image_is_a_rollout_and_is_put_back(self, good: Story):
+        before = image_of(good)
+        run = act(good, f"set-image app={same_image(good)}")
+
+        assert_lossless(run)
+        assert replaced(run) == 2, run
+        assert image_of(good) == before
+        verbs = [verb for verb, _ in steps(run)]
+        assert verbs == ["patch", "gone", "gone", "patch"], run.result["steps"]
+
+    def test_a_command_that_rolls_it_out(self, good: Story):
+        good.ns.wait_available("web")
+        run = good.rollcheck(*SHORT, command=rolled_by_command(good))
+
+        assert_lossless(run)
+        assert replaced(run) == 2, run
+        assert ("exit", 0) in [(step["verb"], step["status"]) for step in run.result["steps"]]
+
+    def test_somebody_elses_restart_that_is_only_watched(self, good: Story):
+        run = watched(good)
+
+        assert_lossless(run)
+        assert replaced(run) == 2, run
+
     def test_an_undo_is_a_rollout_and_is_taken_back(self, good: Story):
         good.ns.kubectl("set", "env", "deployment/web", "MARK=new")
         good.ns.wait_available("web")
@@ -123,7 +183,44 @@ class TestOnAWorkloadThatEndsWell:
         assert {"name": "MARK", "value": "new"} in env
 
 
+def assert_exits_at_once(run: Ended) -> None:
+    """Not graceful, because its pods stop before every proxy knows."""
+    assert run.code == NOT_GRACEFUL, run
+    assert run.modes[0] == 1, run
+    assert_sums(run)
+    assert_attributed(run)
+
+
 class TestOnAWorkloadThatExitsAtOnce:
+    @pytest.mark.parametrize("action", ["restart", "evict all"])
+    def test_pods_replaced_one_after_the_other_lose_requests(self, bad: Story, action: str):
+        run = act(bad, action, "--qps", "150")
+
+        assert_exits_at_once(run)
+        assert replaced(run) == 2, run
+
+    def test_another_image_loses_what_a_restart_would_and_is_put_back(self, bad: Story):
+        before = image_of(bad)
+        run = act(bad, f"set-image app={same_image(bad)}", "--qps", "150")
+
+        assert_exits_at_once(run)
+        assert image_of(bad) == before
+
+    def test_an_undo_loses_what_a_restart_would(self, bad: Story):
+        bad.ns.kubectl("set", "env", "deployment/web", "MARK=new")
+        run = act(bad, "undo", "--qps", "150")
+
+        assert_exits_at_once(run)
+
+    def test_a_command_that_rolls_it_out_is_not_graceful_though_it_ends_well(self, bad: Story):
+        bad.ns.wait_available("web")
+        run = bad.rollcheck(*SHORT, "--qps", "150", command=rolled_by_command(bad))
+
+        assert_exits_at_once(run)
+
+    def test_somebody_elses_restart_that_is_only_watched(self, bad: Story):
+        assert_exits_at_once(watched(bad, "--qps", "150"))
+
     def test_a_deleted_pod_loses_what_a_rollout_would(self, bad: Story):
         run = act(bad, "delete-pod", "--qps", "150", "--repeat", "3")  # one pod may meet no request as it ends
 
@@ -169,6 +266,20 @@ class TestDrains:
         assert_lossless(run)
         assert replaced(run) >= 1
 
+    def test_a_repeated_drain_goes_where_the_pods_are_and_uncordons_each_node(
+        self, tell: Tell, cluster: Cluster, nodes: list[str]
+    ):
+        story = tell(Workload(env=DRAINS, replicas=2, budget=1))
+        pod = story.ns.pods("web")[0]
+        run = act(story, "drain", "--node-of-pod", pod["metadata"]["name"], "--repeat", "2")
+
+        assert_lossless(run)
+        touched = [step for step in steps(run) if step[0] in ("cordon", "uncordon")]
+        first, second = (target for verb, target in touched if verb == "cordon")
+        assert first == f"node/{pod['spec']['nodeName']}"
+        assert touched == [("cordon", first), ("uncordon", first), ("cordon", second), ("uncordon", second)]
+        assert all(schedulable(cluster, node) for node in nodes)
+
     def test_a_budget_that_wants_all_blocks_it_to_its_end(self, held: Story, cluster: Cluster):
         node = node_of(held)
         run = act(held, f"drain {node}", "--rollout-timeout", "12s")
@@ -177,6 +288,13 @@ class TestDrains:
         assert run.modes == [15], run
         assert "web-budget needs 2 healthy pods and has 2 currently" in " ".join(run.result["reasons"]), run
         assert schedulable(cluster, node)
+        taken = run.result["steps"]
+        assert [s["verb"] for s in (taken[0], taken[-1])] == ["cordon", "uncordon"], taken
+        refused = taken[1:-1]
+        assert {(s["verb"], s["status"], s["refusal"], s["budget"]) for s in refused} == {
+            ("evict", 429, "budget", "web-budget")
+        }
+        assert max(s["attempt"] for s in refused) >= 2, taken  # asked again every 5 s
 
     def test_a_dry_run_foretells_it_and_changes_nothing(self, held: Story, cluster: Cluster):
         node = node_of(held)
@@ -270,7 +388,7 @@ class TestOtherKinds:
 
     def test_an_autoscaler_that_scales_down_is_recognised(self, tell: Tell):
         story = tell(Workload(env=EXITS_AT_ONCE, replicas=3))
-        story.ns.kubectl("autoscale", "deployment/web", "--min=1", "--max=3", "--cpu-percent=50")
+        story.ns.apply([story.workload.autoscaler(least=1, most=3)])
         patch = f'kubectl -n {story.ns.name} patch hpa web -p \'{{"spec":{{"maxReplicas":1}}}}\' && sleep 25'
         run = story.rollcheck("--qps", "150", command=("sh", "-c", patch))
 

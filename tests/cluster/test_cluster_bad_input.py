@@ -101,6 +101,7 @@ def test_a_token_that_the_api_server_does_not_know_is_a_401(unchanged, kubeconfi
     assert_one_sentence(run, "401")
 
 
+@pytest.mark.usefixtures("rights")
 def test_a_service_account_without_rights_is_a_403(unchanged, kubeconfig, write):
     token = unchanged.ns.kubectl("create", "token", "default").strip()
 
@@ -110,6 +111,7 @@ def test_a_service_account_without_rights_is_a_403(unchanged, kubeconfig, write)
     assert_one_sentence(run, "deployments", unchanged.ns.name)
 
 
+@pytest.mark.usefixtures("rights")
 def test_a_service_account_that_may_only_look_is_told_what_it_lacks_before_anything_starts(
     unchanged, kubeconfig, write
 ):

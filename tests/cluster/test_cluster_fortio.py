@@ -119,9 +119,9 @@ def through_the_ingress(program: str, tell: Tell, cluster: Cluster) -> Both:
     if not cluster.has_ingress_class():
         pytest.skip(f"the cluster has no IngressClass {cluster.ingress_class}: cluster up --ingress")
     story = tell(Workload(env=BRISK, ingress=True))
-    entry = story.ns.get("ingress", "web")["status"]["loadBalancer"]["ingress"][0]
-    address = entry.get("ip") or entry["hostname"]
-    return watch_with_both(story, program, "-resolve", address, f"http://{story.ns.name}.example.test/")
+    entry = story.ns.ingress_entry("web")
+    assert entry
+    return watch_with_both(story, program, "-resolve", entry[0], f"http://{story.ns.name}.example.test:{entry[1]}/")
 
 
 def test_of_the_connections_that_a_rollout_cuts_fortio_reports_only_those_it_could_not_replace(over_the_node_port):

@@ -15,7 +15,7 @@ from clusterside import Cluster
 from conftest import Story
 from workloads import Workload
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("rights")]
 Tell = Callable[..., Story]
 RBAC = Path(__file__).parents[2] / "deploy" / "rbac"
 ACTIONS = {

@@ -154,6 +154,18 @@ class Workload:
             "spec": {"minAvailable": least, "selector": {"matchLabels": self.labels}},
         }
 
+    def autoscaler(self, least: int, most: int) -> Manifest:
+        """A HorizontalPodAutoscaler of the workload, by its CPU."""
+        cpu = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}
+        target = {"apiVersion": "apps/v1", "kind": self.kind, "name": self.name}
+        metrics = [{"type": "Resource", "resource": cpu}]
+        return {
+            "apiVersion": "autoscaling/v2",
+            "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": self.name},
+            "spec": {"minReplicas": least, "maxReplicas": most, "scaleTargetRef": target, "metrics": metrics},
+        }
+
     def service(self) -> Manifest:
         """A NodePort Service, which is a ClusterIP too."""
         return {
