@@ -9,6 +9,7 @@ from bench.exact import measure_counting, measure_workers
 from bench.peers import FORTIO, FORTIO_STD, HEY, LOCUST, OURS, WRK, Load
 from bench.rates import judge_ratio, measure_rates
 from bench.results import Row
+from bench.sandbox import measure_sandbox
 from bench.session import Session
 from bench.timing import measure_evenness, measure_honesty, measure_paced
 
@@ -48,4 +49,5 @@ ROWS: dict[str, tuple[str, Callable[[Session, Row], None]]] = {
     "memory": ("memory", measure_memory),
     "start": ("start", measure_start),
     "counting": ("counting", measure_counting),
+    "sandbox": ("the sandbox", measure_sandbox),
 }

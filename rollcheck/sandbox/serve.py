@@ -18,6 +18,7 @@ from rollcheck.openfiles import allow_files
 from rollcheck.sandbox import state
 from rollcheck.sandbox.addresses import Addresses
 from rollcheck.sandbox.apiserver.kubeconfig import CONTEXT
+from rollcheck.sandbox.apiserver.ownservice import keep_own_service
 from rollcheck.sandbox.apiserver.server import VERSION, ApiServer
 from rollcheck.sandbox.controllers.manager import Controllers
 from rollcheck.sandbox.deploying import deploy
@@ -27,6 +28,7 @@ from rollcheck.sandbox.kubelet.logs import PodLogs
 from rollcheck.sandbox.network.gateway import run_gateway
 from rollcheck.sandbox.network.proxy import ServiceProxy
 from rollcheck.sandbox.network.sockets import may_listen
+from rollcheck.sandbox.pace import Pace
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.settings import Settings
 from rollcheck.sandbox.waiting import wait_available, workloads_of
@@ -76,12 +78,14 @@ async def _inside(
     nodes = {f"node-{i}": addresses.node(i) for i in range(1, settings.nodes + 1)}
     logs = PodLogs(registry, settings.folder)
     server = ApiServer(registry, token=secrets.token_urlsafe(24), logs=logs)
-    chance = random.Random(settings.seed)
+    chance, pace = random.Random(settings.seed), Pace()
     proxy = _proxy(settings, registry, nodes, low_ports, chance)
     assert addresses.listener is not None
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve, trio.SocketListener(trio.socket.from_stdlib_socket(addresses.listener)))
-        await nursery.start(Controllers(registry, shared=settings.shared).run)
+        await nursery.start(keep_own_service, registry)
+        controllers = Controllers(registry, shared=settings.shared, certificate=server.certificate, pace=pace)
+        await nursery.start(controllers.run)
         await nursery.start(proxy.run)
         if settings.ingress != "none":
             gateway = partial(
@@ -104,6 +108,7 @@ async def _inside(
                 folder=settings.folder,
                 warden=warden,
                 low_ports=low_ports,
+                pace=pace,
             )
             await nursery.start(kubelet.run)
         running = _state(registry, f"https://{server.address}", nodes)

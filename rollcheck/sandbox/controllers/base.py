@@ -18,6 +18,7 @@ from rollcheck.sandbox.controllers.objects import controller_of, is_controlled_b
 from rollcheck.sandbox.controllers.pods import vital_signs
 from rollcheck.sandbox.controllers.workqueue import LOG, UNREADABLE, Key, WorkQueue, work_off
 from rollcheck.sandbox.events import EventRecorder
+from rollcheck.sandbox.pace import Pace
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import PODS, Resource
 from rollcheck.sandbox.status import ApiFailure
@@ -41,6 +42,7 @@ class Controller:
 
     Attributes:
         component: the name under which its events are written.
+        pace: the order among those who work; one of its own, unless it is given that of others.
     """
 
     component: ClassVar[str] = "controllermanager"
@@ -49,6 +51,7 @@ class Controller:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
         self.queue = WorkQueue()
+        self.pace = Pace()
         self.events = EventRecorder(registry, self.component)
 
     def watched(self) -> Mapping[Resource, Handler]:
@@ -66,7 +69,7 @@ class Controller:
 
     async def run(self) -> None:
         """Work off the queue, for ever."""
-        await work_off(self.queue, self.reconcile, (ApiFailure, TryLater), self.component)
+        await work_off(self.queue, self.reconcile, (ApiFailure, TryLater), self.component, self.pace)
 
     def now(self) -> datetime:
         """The sandbox's time."""

@@ -17,8 +17,10 @@ from rollcheck.sandbox.controllers.legacy import EndpointsController
 from rollcheck.sandbox.controllers.namespaces import NamespaceController
 from rollcheck.sandbox.controllers.nodes import NodeController
 from rollcheck.sandbox.controllers.replicasets import ReplicaSetController
+from rollcheck.sandbox.controllers.rootca import RootCaPublisher
 from rollcheck.sandbox.controllers.scheduler import Scheduler
 from rollcheck.sandbox.controllers.statefulsets import StatefulSetController
+from rollcheck.sandbox.pace import Pace
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import Resource
 
@@ -39,13 +41,24 @@ PLAIN: tuple[type[Controller], ...] = (
 
 
 class Controllers:
-    """Every controller and the scheduler, over one registry."""
+    """Every controller and the scheduler, over one registry.
 
-    def __init__(self, registry: Registry, *, shared: bool = False) -> None:
+    Args:
+        certificate: of the API server, PEM; published where there is one.
+    """
+
+    def __init__(
+        self, registry: Registry, *, shared: bool = False, certificate: str = "", pace: Pace | None = None
+    ) -> None:
         self._registry = registry
         self._controllers: list[Controller] = [kind(registry) for kind in PLAIN]
         self._controllers.append(EndpointSliceController(registry, shared=shared))
         self._controllers.append(EndpointsController(registry, shared=shared))
+        if certificate:
+            self._controllers.append(RootCaPublisher(registry, certificate))
+        pace = pace or Pace()
+        for controller in self._controllers:
+            controller.pace = pace
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run them until cancelled; started once each has seen all there is."""

@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from rollcheck.sandbox.pace import Pace
+
 Key = tuple[str, str]
 
 LOG = logging.getLogger(__name__)
@@ -112,7 +114,11 @@ class WorkQueue:
 
 
 async def work_off(
-    queue: WorkQueue, reconcile: Callable[[Key], Awaitable[None]], failing: tuple[type[Exception], ...], name: str
+    queue: WorkQueue,
+    reconcile: Callable[[Key], Awaitable[None]],
+    failing: tuple[type[Exception], ...],
+    name: str,
+    pace: Pace,
 ) -> None:
     """Look at one key after the other, for ever; others run in between.
 
@@ -121,9 +127,11 @@ async def work_off(
         reconcile: makes one object as it should be.
         failing: the errors after which a key is tried again without a word.
         name: who it is, for the log: an object that cannot be read is told there, and tried again as well.
+        pace: the order among those who work.
     """
     while True:
         key = await queue.next()
+        await pace.turn()
         try:
             await reconcile(key)
         except failing:
@@ -133,4 +141,3 @@ async def work_off(
             queue.retry(key)
         else:
             queue.forget(key)
-        await trio.lowlevel.checkpoint()

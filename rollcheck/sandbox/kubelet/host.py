@@ -16,6 +16,7 @@ from rollcheck.sandbox.environment import Lookup
 from rollcheck.sandbox.events import EventRecorder
 from rollcheck.sandbox.images import Catalog, Image
 from rollcheck.sandbox.kubelet.restarts import Timing
+from rollcheck.sandbox.pace import Pace
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import CONFIG_MAPS, SECRETS
 from rollcheck.sandbox.trees import Json
@@ -52,7 +53,7 @@ class Host:
     address: str
     first_port: int
     turn: int = 0
-    turns: trio.Lock = field(default_factory=trio.Lock)
+    pace: Pace = field(default_factory=Pace)
     _next_port: list[int] = field(default_factory=lambda: _NEXT_PORT)
 
     def lookup(self, namespace: str) -> Lookup:
@@ -69,15 +70,6 @@ class Host:
         period = self.timing.relist
         self.turn = (self.turn + 1) % TURNS
         await trio.sleep(period - trio.current_time() % period + self.turn * TURN_S if period else 0)
-
-    async def take_turn(self) -> None:
-        """Let what is due at once for many pods begin for one after the other, each in its own round of the scheduler.
-
-        Opening a connection on loopback, or writing a status, takes a millisecond in which nobody else of the sandbox
-        runs: without turns, a hundred pods hold up the API server for a tenth of a second.
-        """
-        async with self.turns:
-            await trio.lowlevel.checkpoint()
 
     def event(self, pod: Json, kind: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Tell of a pod or, with `field_path`, of one of its containers."""

@@ -14,6 +14,7 @@ from rollcheck.sandbox.kubelet.host import Host
 from rollcheck.sandbox.kubelet.node import LEASE_NAMESPACE, lease_object, node_object
 from rollcheck.sandbox.kubelet.pod import PodWorker
 from rollcheck.sandbox.kubelet.restarts import Timing
+from rollcheck.sandbox.pace import Pace
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import LEASES, NODES, PODS
 from rollcheck.sandbox.status import ApiFailure
@@ -34,6 +35,7 @@ class Kubelet:
         folder: the sandbox's, in which pods have theirs; it is the warden's folder.
         warden: starts its processes.
         timing: its own seconds.
+        pace: the order in which its pods and others take their turns.
         low_ports: whether its processes may listen on ports below 1024; found out when None.
     """
 
@@ -48,6 +50,7 @@ class Kubelet:
         warden: Warden,
         timing: Timing | None = None,
         low_ports: bool | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.host = Host(
             registry=registry,
@@ -56,6 +59,7 @@ class Kubelet:
             warden=warden,
             folder=folder.resolve(),
             timing=timing or Timing(),
+            pace=pace or Pace(),
             node=node,
             index=index,
             address=registry.addresses.node(index),

@@ -117,7 +117,7 @@ class PodWorker:
     async def live(self) -> None:
         """Start everything and keep it running; returns when every container has ended for good."""
         with trio.move_on_after(self.object["spec"].get("activeDeadlineSeconds") or math.inf) as deadline:
-            await self.host.take_turn()
+            await self.host.pace.turn()
             self.publish()
             self.volumes = await self.mount()
             await self.connect()
@@ -244,14 +244,14 @@ class PodWorker:
     async def end(self) -> None:
         """End what still runs, in its order, and report how everything ended."""
         self.ending = True
-        await self.host.take_turn()
+        await self.host.pace.turn()
         self.publish()
         while True:
             with trio.CancelScope() as self.round:
                 await self.kill_all()
             if not self.round.cancelled_caught:
                 break
-        await self.host.take_turn()
+        await self.host.pace.turn()
         for container in self.containers:
             container.settle_exit()
             container.record.settle()
@@ -271,7 +271,7 @@ class PodWorker:
         await trio.to_thread.run_sync(partial(shutil.rmtree, self.folder, ignore_errors=True))
         await trio.sleep(self.host.timing.teardown)
         await self.deleted.wait()
-        await self.host.take_turn()
+        await self.host.pace.turn()
         if self.ip and self.ip != self.host.address:
             self.host.registry.addresses.release(self.ip)
         meta = self.object["metadata"]

@@ -79,7 +79,7 @@ class Prober:
         now = self.container.host.wall()
         if not due(self.schedule, now=now, started_at=state.at) or record.started is (self.kind == "startup"):
             return
-        await self.container.host.take_turn()
+        await self.container.host.pace.turn()
         answer = await ask(self.probe, self.container.place(), self.schedule.timeout)
         if self.container.process is not process or (self.pod.ending and self.kind != "readiness"):
             return
