@@ -9,6 +9,7 @@ container shows as CreateContainerConfigError. Not here: resourceFieldRef of `li
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 Lookup = Callable[[str, str], "dict[str, Any] | None"]
 """("configmap" | "secret", name) → the object of the pod's namespace, None when there is none."""
 
+REAL_PORTS = "sandbox.rollcheck/ports"
 REFERENCES = re.compile(r"\$(?:\$|\(([^)$]*)\))")
 SUBSCRIPT = re.compile(r"metadata\.(labels|annotations)\['([^']+)'\]")
 DECIMAL = {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -109,21 +111,29 @@ def service_links(services: Iterable[Mapping[str, Any]], *, all_links: bool, nam
         address = spec.get("clusterIP", "")
         if address in ("", "None") or not spec.get("ports"):
             continue
-        made.update(link(str(meta["name"]).upper().replace("-", "_"), address, spec["ports"]))
+        made.update(link(str(meta["name"]).upper().replace("-", "_"), address, spec["ports"], moved_ports(meta)))
     return made
 
 
-def link(name: str, address: str, ports: list[dict[str, Any]]) -> dict[str, str]:
-    """The variables of one Service."""
-    made = {f"{name}_SERVICE_HOST": address, f"{name}_SERVICE_PORT": str(ports[0]["port"])}
+def moved_ports(metadata: Mapping[str, Any]) -> dict[str, int]:
+    """Port of a Service → where it answers instead, for those that could not be had."""
+    try:
+        return dict(json.loads((metadata.get("annotations") or {}).get(REAL_PORTS, "{}")))
+    except (TypeError, ValueError):
+        return {}  # somebody wrote his own
+
+
+def link(name: str, address: str, ports: list[dict[str, Any]], moved: Mapping[str, int]) -> dict[str, str]:
+    """The variables of one Service; `moved` tells where it answers for ports that could not be had."""
+    made = {f"{name}_SERVICE_HOST": address}
     for index, port in enumerate(ports):
-        protocol = port.get("protocol", "TCP")
-        url, prefix = f"{protocol.lower()}://{address}:{port['port']}", f"{name}_PORT_{port['port']}_{protocol}"
-        if port.get("name"):
-            made[f"{name}_SERVICE_PORT_{port['name'].upper().replace('-', '_')}"] = str(port["port"])
+        protocol, real = port.get("protocol", "TCP"), str(moved.get(str(port["port"]), port["port"]))
+        url, prefix = f"{protocol.lower()}://{address}:{real}", f"{name}_PORT_{port['port']}_{protocol}"
         if index == 0:
-            made[f"{name}_PORT"] = url
-        made |= {prefix: url, f"{prefix}_PROTO": protocol.lower(), f"{prefix}_PORT": str(port["port"])}
+            made |= {f"{name}_SERVICE_PORT": real, f"{name}_PORT": url}
+        if port.get("name"):
+            made[f"{name}_SERVICE_PORT_{port['name'].upper().replace('-', '_')}"] = real
+        made |= {prefix: url, f"{prefix}_PROTO": protocol.lower(), f"{prefix}_PORT": real}
         made[f"{prefix}_ADDR"] = address
     return made
 

@@ -9,7 +9,7 @@ Otherwise than kube-apiserver 1.34 with its default settings:
 - A pod's `lifecycle.stopSignal` is on, as from 1.37. Fields that the sandbox does not act on are not checked.
 - Of the admission plugins there are NamespaceLifecycle, DefaultTolerationSeconds, Priority without classes, and of
   ServiceAccount the name alone: no token is mounted, and none has to be there. No node begins with a taint, no claim
-  with a finalizer. There is no Service `kubernetes`.
+  with a finalizer. The Service `kubernetes` is made by whoever serves HTTP.
 - Where the real server prints its own Go structs (what changed in a pod, a Job's template), JSON is printed.
 - `resize` and `ephemeralcontainers` are not there.
 """

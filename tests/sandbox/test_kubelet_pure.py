@@ -155,6 +155,16 @@ def test_services_of_the_namespace_are_linked_and_the_api_server_always() -> Non
     assert set(service_links(services, all_links=False, namespace="shop")) == {k for k in links if k.startswith("KUB")}
 
 
+@pytest.mark.parametrize(("written", "port"), [('{"80": 10080}', "10080"), ('{"443": 1}', "80"), ("[]x", "80")])
+def test_a_link_leads_to_the_port_at_which_the_service_answers(written: str, port: str) -> None:
+    metadata = {"namespace": "shop", "name": "web", "annotations": {"sandbox.rollcheck/ports": written}}
+    spec = {"clusterIP": "127.1.200.1", "ports": [{"port": 80}]}
+    links = service_links([{"metadata": metadata, "spec": spec}], all_links=True, namespace="shop")
+
+    assert links["WEB_SERVICE_PORT"] == links["WEB_PORT_80_TCP_PORT"] == port
+    assert links["WEB_PORT"] == f"tcp://127.1.200.1:{port}"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("$(A)$(A)", "11"), ("$$(A)", "$(A)"), ("$A", "$A"), ("$(A", "$(A"), ("a$", "a$"), ("$()", "$()")],

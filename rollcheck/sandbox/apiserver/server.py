@@ -19,6 +19,7 @@ from rollcheck.sandbox.apiserver import discovery, managedfields, openapi, revie
 from rollcheck.sandbox.apiserver.certificate import Certificate, self_signed
 from rollcheck.sandbox.apiserver.documents import Documents, dump
 from rollcheck.sandbox.apiserver.kubeconfig import kubeconfig
+from rollcheck.sandbox.apiserver.ownservice import service_address
 from rollcheck.sandbox.apiserver.routing import Prefix, Target
 from rollcheck.sandbox.apiserver.subresources import LogSource, Subresources
 from rollcheck.sandbox.apiserver.verbs import Verbs
@@ -99,7 +100,7 @@ class ApiServer:
     ) -> None:
         """Serve on `listener` until cancelled."""
         host, port = listener.socket.getsockname()[:2]
-        made = self_signed(sorted({host, "127.0.0.1"}))
+        made = self_signed(sorted({host, "127.0.0.1", service_address(self.registry.addresses)}))
         context = tls_context(made)
         self.certificate, self.address = made.certificate, f"{host}:{port}"
 

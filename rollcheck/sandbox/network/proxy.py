@@ -74,6 +74,7 @@ class ServiceProxy:
         self._fronts: dict[Place, tuple[Frontend, trio.CancelScope]] = {}
         self._moved: dict[Key, dict[int, int]] = {}
         self._sent = trio.Event()
+        self._running = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow Services and slices until cancelled; `started()` once those that exist are served."""
@@ -81,6 +82,7 @@ class ServiceProxy:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._arrivals)
                 await nursery.start(follow, self._registry, ENDPOINT_SLICES, self._on_slice)
+                self._running = True
                 await nursery.start(
                     follow, self._registry, SERVICES, lambda kind, service: self._on_service(nursery, kind, service)
                 )
@@ -106,7 +108,8 @@ class ServiceProxy:
         now = trio.current_time()
         state = tuple(self._slices[key].values())
         for node in self._nodes:
-            self._table(node, key).send(state, now + self._lag.draw(self._chance))
+            lag = self._lag.draw(self._chance) if self._running else 0.0  # what was there before it is known at once
+            self._table(node, key).send(state, now + lag)
         self._route(key)
         self._sent.set()
 
