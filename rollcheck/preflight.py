@@ -66,7 +66,7 @@ async def check_rights(
             f"{api.access.user or 'this user'} may not do what the run needs in namespace {namespace!r}: {words}. "
             f"Ask for these rights (`rollcheck doctor -n {namespace}` prints the Role), or choose another --context"
         )
-    return tuple(f"no right to {right.verb} {right.resource}: {right.why}" for right in missing)
+    return tuple(f"no right to {right.verb} {right.resource}: {right.why}" for right in missing if not right.beforehand)
 
 
 def _named(right: permissions.Right) -> str:

@@ -1,63 +1,18 @@
-"""What a drain would meet: budgets that block it, pods that go at once, pods that fit nowhere else. Pure.
-
-The scheduler decides in the end; what is looked at here is what keeps pods from nodes most often: taints, nodeSelector,
-required node affinity, required anti-affinity, CPU, memory, the number of pods and host ports. Volumes are not.
-"""
+"""What a drain would meet, in sentences: budgets that block it, pods that fit nowhere else. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rollcheck.kube.drain import ENDED, full_name, name_of, namespace_of
+from rollcheck.kube.drain import full_name, name_of, namespace_of
+from rollcheck.kube.matching import selects
+from rollcheck.kube.placement import Board, Wish
 
 Json = dict[str, Any]
 
-_SUFFIXES = {
-    "n": 1e-9, "u": 1e-6, "m": 1e-3, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18,
-    "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50, "Ei": 2.0**60,
-}  # fmt: skip
-
-
-def quantity(text: object) -> float:
-    """A Kubernetes quantity as a number; 0 for what is none."""
-    raw = str(text).strip()
-    digits = raw.rstrip("KMGTPEkmnui")
-    try:
-        return float(digits) * _SUFFIXES[raw[len(digits) :]]
-    except (ValueError, KeyError):
-        pass
-    try:
-        return float(raw)
-    except ValueError:
-        return 0.0
-
-
-def selects(selector: Json | None, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector picks these labels; an empty one picks all, none at all picks nothing."""
-    if selector is None:
-        return False
-    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
-        return False
-    return all(_meets(rule, labels) for rule in selector.get("matchExpressions") or [])
-
-
-def _meets(rule: Json, labels: Mapping[str, str]) -> bool:
-    value, values = labels.get(str(rule.get("key"))), rule.get("values") or []
-    match rule.get("operator"):
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt":
-            return value is not None and quantity(value) > quantity(values[0])
-        case "Lt":
-            return value is not None and quantity(value) < quantity(values[0])
-    return True
+NODES_MOST = 10
+"""Of how many nodes it is said why a pod does not fit there."""
 
 
 def budgets_of(pod: Json, budgets: Iterable[Json]) -> list[Json]:
@@ -106,131 +61,25 @@ def _budget_sentence(node: str, budget: Json, pods: Sequence[str]) -> str:
     return f"budget {name} allows the eviction of {listed} at once ({allowed} allowed)"
 
 
-def placements(evicted: Iterable[Json], nodes: Sequence[Json], pods: Iterable[Json]) -> list[str]:
-    """Which of the evicted pods would fit on no other node, one placed after the other, and why not."""
-    on: dict[str, list[Json]] = {name_of(node): [] for node in nodes}
-    for pod in pods:
-        if (pod.get("status") or {}).get("phase") not in ENDED:
-            on.get(str((pod.get("spec") or {}).get("nodeName") or ""), []).append(pod)
+def placements(evicted: Iterable[Json], nodes: Sequence[str], board: Board) -> list[str]:
+    """Which of the evicted pods would fit on no other node, one placed after the other, and why not.
+
+    Args:
+        nodes: the names of those that take pods.
+        board: without the evicted pods; those that fit are put on it.
+    """
     found = []
     for pod in evicted:
-        reasons = {name_of(node): why_not(pod, node, on[name_of(node)]) for node in nodes}
-        free = next((name for name, reason in reasons.items() if not reason), None)
-        if free is not None:
-            on[free].append(pod)
-            continue
-        why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items()) or "there is no other node"
-        found.append(f"a replacement of pod {name_of(pod)} fits on no other node ({why})")
-    return found
-
-
-def why_not(pod: Json, node: Json, there: Sequence[Json]) -> str:
-    """Why a pod cannot be placed on a node that holds these; empty when nothing of what is looked at keeps it off."""
-    spec, labels = pod.get("spec") or {}, (node.get("metadata") or {}).get("labels") or {}
-    for taint in (node.get("spec") or {}).get("taints") or []:
-        if taint.get("effect") in ("NoSchedule", "NoExecute") and not _tolerated(taint, spec.get("tolerations") or []):
-            return f"taint {taint.get('key')}"
-    for key, value in (spec.get("nodeSelector") or {}).items():
-        if labels.get(key) != value:
-            return f"nodeSelector {key}={value}"
-    if not _affine(spec, node, labels):
-        return "its node affinity"
-    if _repelled(pod, labels, there):
-        return "its anti-affinity to pods there"
-    taken = _host_ports(there)
-    if busy := _host_ports([pod]) & taken:
-        return f"host port {min(busy)} is taken"
-    return _too_little(pod, node, there)
-
-
-def _tolerated(taint: Json, tolerations: Iterable[Json]) -> bool:
-    for tolerance in tolerations:
-        if tolerance.get("effect") not in (None, "", taint.get("effect")):
-            continue
-        if tolerance.get("operator") == "Exists" and tolerance.get("key") in (None, "", taint.get("key")):
-            return True
-        alike = (tolerance.get("value") or "") == (taint.get("value") or "")
-        if tolerance.get("key") == taint.get("key") and alike and tolerance.get("operator") in (None, "", "Equal"):
-            return True
-    return False
-
-
-def _affine(spec: Json, node: Json, labels: Mapping[str, str]) -> bool:
-    wanted = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    )
-    if not wanted:
-        return True
-    fields = {"metadata.name": name_of(node)}
-    return any(
-        all(_meets(rule, labels) for rule in term.get("matchExpressions") or [])
-        and all(_meets(rule, fields) for rule in term.get("matchFields") or [])
-        for term in wanted.get("nodeSelectorTerms") or []
-        if term.get("matchExpressions") or term.get("matchFields")
-    )
-
-
-def _repelled(pod: Json, labels: Mapping[str, str], there: Iterable[Json]) -> bool:
-    """By required anti-affinity over host names, its own and that of the pods there; wider zones are not looked at."""
-    there = list(there)
-    own = (pod.get("metadata") or {}).get("labels") or {}
-    for other in there:
-        theirs = (other.get("metadata") or {}).get("labels") or {}
-        if any(_repels(rule, pod, other, theirs, labels) for rule in _anti(pod)):
-            return True
-        if any(_repels(rule, other, pod, own, labels) for rule in _anti(other)):
-            return True
-    return False
-
-
-def _anti(pod: Json) -> list[Json]:
-    affinity = ((pod.get("spec") or {}).get("affinity") or {}).get("podAntiAffinity") or {}
-    return list(affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or [])
-
-
-def _repels(rule: Json, owner: Json, other: Json, labels: Mapping[str, str], node: Mapping[str, str]) -> bool:
-    spaces = rule.get("namespaces") or [namespace_of(owner)]
-    within = rule.get("topologyKey") == "kubernetes.io/hostname" or rule.get("topologyKey") in node
-    return within and namespace_of(other) in spaces and selects(rule.get("labelSelector"), labels)
-
-
-def _host_ports(pods: Iterable[Json]) -> set[int]:
-    return {
-        int(port["hostPort"])
-        for pod in pods
-        for container in (pod.get("spec") or {}).get("containers") or []
-        for port in container.get("ports") or []
-        if port.get("hostPort")
-    }
-
-
-def _too_little(pod: Json, node: Json, there: Sequence[Json]) -> str:
-    room = (node.get("status") or {}).get("allocatable") or {}
-    if "pods" in room and len(there) + 1 > quantity(room["pods"]):
-        return f"it holds {len(there)} pods already"
-    for resource in ("cpu", "memory", "ephemeral-storage"):
-        asked = _asked(pod, resource)
-        if asked and resource in room and _used(there, resource) + asked > quantity(room[resource]):
-            return f"too little {resource}"
-    return ""
-
-
-def _used(pods: Iterable[Json], resource: str) -> float:
-    return sum(_asked(pod, resource) for pod in pods)
-
-
-def _asked(pod: Json, resource: str) -> float:
-    """What the scheduler counts: the containers and sidecars together, or the largest init container."""
-    spec = pod.get("spec") or {}
-    steady = sum(_request(c, resource) for c in spec.get("containers") or [])
-    first = 0.0
-    for container in spec.get("initContainers") or []:
-        if container.get("restartPolicy") == "Always":
-            steady += _request(container, resource)
+        wish = Wish(pod, board)
+        reasons: dict[str, str] = {}
+        for name in nodes:
+            if not (reason := wish.why_not(name)):
+                board.on[name].append(pod)
+                break
+            reasons[name] = reason
         else:
-            first = max(first, _request(container, resource))
-    return max(steady, first) + quantity((spec.get("overhead") or {}).get(resource, 0))
-
-
-def _request(container: Json, resource: str) -> float:
-    return quantity(((container.get("resources") or {}).get("requests") or {}).get(resource, 0))
+            why = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:NODES_MOST])
+            more = f"; and {len(reasons) - NODES_MOST} further nodes" if len(reasons) > NODES_MOST else ""
+            why = why + more or "there is no other node"
+            found.append(f"a replacement of pod {name_of(pod)} fits on no other node ({why})")
+    return found

@@ -24,6 +24,7 @@ class Right:
         namespace: empty for the whole cluster.
         why: what it is for, or what is lost without it.
         required: whether a run cannot be without it.
+        beforehand: whether only `--dry-run` makes use of it.
     """
 
     verb: str
@@ -32,6 +33,7 @@ class Right:
     namespace: str
     why: str
     required: bool
+    beforehand: bool = False
 
     def __str__(self) -> str:
         where = f"in namespace {self.namespace}" if self.namespace else "in the whole cluster"
@@ -42,7 +44,15 @@ class Right:
 def needed_rights(namespace: str, action: str, kinds: Iterable[str] = ("Deployment",)) -> list[Right]:
     """Everything a run asks for, by the table of actions: what the action itself needs comes first."""
     return [
-        Right(need.verb, need.resource, need.group, "" if need.cluster else namespace, need.why, need.required)
+        Right(
+            need.verb,
+            need.resource,
+            need.group,
+            "" if need.cluster else namespace,
+            need.why,
+            need.required,
+            need.beforehand,
+        )
         for need in needs_of(action, kinds)
     ]
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from rollcheck.kube.drain import Filters, daemonsets_of, full_name, is_schedulable, select
-from rollcheck.kube.drainforecast import budget_sentences, placements, quantity, selects, why_not
+from rollcheck.kube.drainforecast import budget_sentences
+from rollcheck.kube.matching import quantity, selects
 
 Json = dict[str, Any]
 
@@ -154,55 +155,3 @@ def test_an_expression_picks_labels(rule: Json, picked: bool) -> None:
 def test_an_empty_selector_picks_all_and_none_picks_nothing() -> None:
     assert selects({}, {"a": "b"})
     assert not selects(None, {"a": "b"})
-
-
-SPOT = {"key": "spot", "value": "yes", "effect": "NoSchedule"}
-APART = {
-    "podAntiAffinity": {
-        "requiredDuringSchedulingIgnoredDuringExecution": [
-            {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "web"}}}
-        ]
-    }
-}
-ZONED = {
-    "nodeAffinity": {
-        "requiredDuringSchedulingIgnoredDuringExecution": {
-            "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
-        }
-    }
-}
-
-
-def hungry(**requests: str) -> Json:
-    return {"containers": [{"name": "app", "resources": {"requests": requests}}]}
-
-
-@pytest.mark.parametrize(
-    ("one", "there", "on", "why"),
-    [
-        (pod(), [], node(), ""),
-        (pod(), [], node(taints=[SPOT]), "taint spot"),
-        (pod(tolerations=[{"key": "spot", "operator": "Exists"}]), [], node(taints=[SPOT]), ""),
-        (pod(tolerations=[{"key": "spot", "value": "no"}]), [], node(taints=[SPOT]), "taint spot"),
-        (pod(tolerations=[{"operator": "Exists"}]), [], node(taints=[SPOT]), ""),
-        (pod(), [], node(taints=[{"key": "soft", "effect": "PreferNoSchedule"}]), ""),
-        (pod(nodeSelector={"disk": "ssd"}), [], node(), "nodeSelector disk=ssd"),
-        (pod(nodeSelector={"disk": "ssd"}), [], node(labels={"disk": "ssd"}), ""),
-        (pod(affinity=ZONED), [], node(), "its node affinity"),
-        (pod(affinity=ZONED), [], node(labels={"zone": "a"}), ""),
-        (pod(affinity=APART), [pod("other")], node(), "its anti-affinity to pods there"),
-        (pod(), [pod("other", affinity=APART)], node(), "its anti-affinity to pods there"),
-        (pod(**hungry(cpu="3")), [], node(), "too little cpu"),
-        (pod(**hungry(cpu="1500m")), [pod("other", **hungry(cpu="600m"))], node(), "too little cpu"),
-        (pod(**hungry(memory="2Gi")), [], node(), "too little memory"),
-        (pod(), [pod("other")], node(pods="1"), "it holds 1 pods already"),
-    ],
-)
-def test_what_keeps_a_pod_off_a_node(one: Json, there: list[Json], on: Json, why: str) -> None:
-    assert why_not(one, on, there) == why
-
-
-def test_pods_are_placed_one_after_the_other() -> None:
-    large = [pod(name, **hungry(cpu="1500m")) for name in ("a", "b")]
-    (said,) = placements(large, [node()], [])
-    assert said == "a replacement of pod b fits on no other node (n2: too little cpu)"

@@ -28,7 +28,9 @@ from rollcheck.kube.drain import (
     select,
 )
 from rollcheck.kube.journal import Entry
+from rollcheck.kube.placement import Board
 from rollcheck.kube.tasks import one_error
+from rollcheck.kube.volumes import Volumes, bound_to, claims_of
 
 NODES = "/api/v1/nodes"
 POLL_S = 1.0
@@ -46,6 +48,7 @@ class Drain:
         self.selection = Selection()
         self._begun = False
         self._raw: Json = {}
+        self._nodes: list[Json] = []
         self._others: list[Json] = []
 
     @property
@@ -64,6 +67,7 @@ class Drain:
         """Raise `UsageError` unless the node may be drained, of which `own` are the workloads' pods."""
         nodes = (await self.api.list_all(NODES)).items
         self._raw = _named(self.node, nodes)
+        self._nodes = nodes
         self._others = [n for n in nodes if name_of(n) != self.node and is_schedulable(n)]
         if not self._others:
             raise UsageError(
@@ -97,9 +101,11 @@ class Drain:
             found += drainforecast.budget_sentences(self.node, evicted, budgets)
         owned = [(w, await discover.find_pods(self.api, w)) for w in self.workloads]
         found += self._together(owned, budgets or [])
+        volumes, unread = await _read_volumes(self.api, self.node, evicted)
         pods = (await self.api.list_all("/api/v1/pods")).items
-        found += drainforecast.placements(evicted, self._others, pods)
-        return [*found, *await self._rehearse()]
+        board = Board.of(self._nodes, pods, evicted=evicted, leaving=self.node, volumes=volumes)
+        found += drainforecast.placements(evicted, [name_of(n) for n in self._others], board)
+        return [*found, *volumes.sentences(evicted), *unread, *await self._rehearse()]
 
     async def perform(self, ground: Ground) -> bool:
         """As `Doing.perform`."""
@@ -183,14 +189,11 @@ class Drain:
 
     async def _budgets(self) -> list[Json] | None:
         found = []
-        try:
-            for namespace in sorted({namespace_of(p) for p in self.selection.evicted}):
-                path = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
-                found += (await self.api.list_all(path)).items
-        except CredentialsRefused:
-            raise
-        except ClusterDenied:
-            return None
+        for namespace in sorted({namespace_of(p) for p in self.selection.evicted}):
+            here = await _list_if_allowed(self.api, f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets")
+            if here is None:
+                return None
+            found += here
         return found
 
     def _together(self, owned: Sequence[tuple[WorkloadSeen, Sequence[PodSeen]]], budgets: Sequence[Json]) -> list[str]:
@@ -276,6 +279,41 @@ class Drain:
         except ClusterError:
             return True  # it may come back and tell
         return bool(raw["metadata"]["uid"] == uid)
+
+
+async def _read_volumes(api: Api, node: str, pods: Sequence[Json]) -> tuple[Volumes, list[str]]:
+    """The claims of these pods and what they are bound to; and in a sentence what of it could not be read."""
+    wanted = {key for pod in pods for key in claims_of(pod)}
+    claims: dict[tuple[str, str], Json] = {}
+    unread: list[str] = []
+    for namespace in sorted({namespace for namespace, _ in wanted}):
+        path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims"
+        here = await _list_if_allowed(api, path)
+        if here is None:
+            unread.append(f"persistentvolumeclaims in namespace {namespace}")
+        claims |= {key: raw for raw in here or [] if (key := (namespace, name_of(raw))) in wanted}
+    volumes: dict[str, Json] = {}
+    if bound := {name for claim in claims.values() if (name := bound_to(claim))}:
+        every = await _list_if_allowed(api, "/api/v1/persistentvolumes")
+        if every is None:
+            unread.append("persistentvolumes")
+        volumes = {name: raw for raw in every or [] if (name := name_of(raw)) in bound}
+    words = [f"volumes that keep pods on node {node} are not known: no right to list {' and '.join(unread)}"]
+    return Volumes(claims, volumes), words if unread else []
+
+
+async def _list_if_allowed(api: Api, path: str) -> list[Json] | None:
+    """None where it is forbidden, or unknown to this API server."""
+    try:
+        return (await api.list_all(path)).items
+    except CredentialsRefused:
+        raise
+    except ClusterDenied:
+        return None
+    except ClusterRefused as e:
+        if e.status == 404:
+            return None
+        raise
 
 
 def _node_of(pod: str, own: Sequence[PodSeen], workloads: Sequence[WorkloadSeen]) -> str:

@@ -27,6 +27,7 @@ class Need:
         why: what it is for; of one that is not required, what is lost without it.
         cluster: whether it is needed outside of the workload's namespace.
         required: whether the run cannot be without it.
+        beforehand: whether only `--dry-run` makes use of it.
         of_kind: the kind of workload for which alone it is needed, empty for all.
     """
 
@@ -36,6 +37,7 @@ class Need:
     why: str
     cluster: bool = False
     required: bool = True
+    beforehand: bool = False
     of_kind: str = ""
 
 
@@ -170,6 +172,21 @@ ACTIONS: dict[str, Sort] = {
                     group="policy",
                     why="without it the budgets that block an eviction cannot be told beforehand",
                     required=False,
+                ),
+                Need(
+                    verb="list",
+                    resource="persistentvolumeclaims",
+                    why="without it the volumes that keep a pod on its node cannot be told beforehand",
+                    required=False,
+                    beforehand=True,
+                ),
+                Need(
+                    verb="list",
+                    resource="persistentvolumes",
+                    cluster=True,
+                    why="without it the nodes on which a volume can be used cannot be told beforehand",
+                    required=False,
+                    beforehand=True,
                 ),
             ),
             returns=True,
