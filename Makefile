@@ -2,6 +2,7 @@
 # make demo          the product at work on a cluster of its own, in about a minute: a rollout that loses requests, and its fix
 # make lint          ruff, mypy --strict, the import contracts
 # make test          everything that needs no root, no cluster and no network
+# make sandbox-test  a part of it: the suite of the real cluster, on sandboxes
 # make cluster-test  the truth: on the cluster that KUBECONFIG names (see tests/cluster/README.md)
 # make bench         the load generator beside its peers, ~12 minutes; QUICK=1: two; BENCH='--only closed,tls': a part
 # make bench-peers   fortio and locust into .peers (wrk, hey and nginx come from the system's packages)
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo lint test cluster-test gallery bench bench-peers requirements clean
+.PHONY: install demo lint test sandbox-test cluster-test gallery bench bench-peers requirements clean
 
 install: $(STAMP)
 
@@ -35,6 +36,11 @@ lint: install
 
 test: lint
 	$(BIN)/pytest -q -n 2 -m "not cluster" $(PYTEST)
+	$(if $(PYTEST),,$(MAKE) sandbox-test)
+
+# Four at a time, a sandbox each: these tests mostly wait.
+sandbox-test: install
+	ROLLCHECK_TEST_SANDBOX=1 $(BIN)/pytest -q -n 4 --dist loadscope -m cluster tests/cluster $(PYTEST)
 
 cluster-test: install
 	@test -n "$$KUBECONFIG" || { echo "make cluster-test: set KUBECONFIG to the cluster to test on" >&2; exit 2; }

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rollcheck.cli.sandboxoptions import many_addresses
 from rollcheck.sandbox.child import owned
 from rollcheck.sandbox.settings import Settings
 
@@ -34,7 +35,7 @@ def sandbox(folder: Path) -> Iterator[None]:
     assert found, "tests are skipped where there is no kubectl"
     path.mkdir()
     (path / "kubectl").symlink_to(found)
-    with owned(Settings(folder=folder / "box", nodes=NODES)) as box:
+    with owned(Settings(folder=folder / "box", nodes=NODES, shared=not many_addresses())) as box:
         ours = {
             "KUBECONFIG": box.kubeconfig,
             "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
