@@ -41,11 +41,11 @@ def command_line(*arguments):
     return [sys.executable, "-m", "rollcheck", *arguments]
 
 
-def rollcheck(*arguments, cwd=None, env=None):
-    """Run it to its end."""
+def rollcheck(*arguments, cwd=None, env=None, patience=PATIENCE_S):
+    """Run it to its end, `patience` seconds at most."""
     whole = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **(env or {})}
     return subprocess.run(
-        command_line(*arguments), capture_output=True, text=True, timeout=PATIENCE_S, check=False, cwd=cwd, env=whole
+        command_line(*arguments), capture_output=True, text=True, timeout=patience, check=False, cwd=cwd, env=whole
     )
 
 

@@ -145,7 +145,7 @@ def test_a_rollout_through_it_loses_nothing_when_the_pods_drain(box, tmp_path):
     box.answers(200)
     before, pid = box.backends(), box.pid
     words = ("--deploy", "web", "--kubeconfig", str(box.folder / "kubeconfig"), "--out", str(tmp_path / "run"))
-    told = rollcheck("run", *words, "--qps", "50", "--baseline", "1s", "--tail", "1s", "--yes")
+    told = rollcheck("run", *words, "--qps", "50", "--baseline", "1s", "--tail", "1s", "--yes", patience=180)
     result = json.loads((tmp_path / "run" / "result.json").read_text())
 
     assert result["target"]["route"] == "ingress", told
