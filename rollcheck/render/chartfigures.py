@@ -30,6 +30,7 @@ from rollcheck.render.drawing import (
     percentile_axis,
     round_values,
     saved,
+    stage_names,
     style,
 )
 from rollcheck.render.text import count
@@ -231,22 +232,11 @@ def _begun(charts: Charts, name: str, title: str, height: float, right: float = 
 
 
 def _stage_names(figure: Figure, axes: Axes, charts: Charts) -> None:
-    """Above a panel, between it and its title, where a stage is wide enough for its name."""
+    """Above a panel, between it and its title."""
+    box = axes.get_position()
     length = max(charts.end - charts.start, 1e-3)
-    wide, high = axes.get_position().width * WIDTH, axes.get_position().height * figure.get_figheight()
-    for name, start, end in charts.stages:
-        if (end - start) / length * wide >= 0.075 * len(name):
-            middle = ((start + end) / 2 - charts.start) / length
-            axes.text(
-                middle,
-                1 + 0.06 / high,
-                name,
-                transform=axes.transAxes,
-                ha="center",
-                fontsize=8,
-                style="italic",
-                color="#444444",
-            )
+    lift = 0.06 / (box.height * figure.get_figheight())
+    stage_names(axes, charts.stages, charts.start, length, box.width * WIDTH, lift=lift, size=8)
 
 
 def _time_axis(axes: Axes, charts: Charts, *, last: bool = True) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import matplotlib as mpl
@@ -22,6 +22,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 BLUE, VERMILLION, GREEN, PURPLE, BLACK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#767676"
 WIDTH = 10.0
 """Of a picture, in inches."""
+NAME_INCHES = 0.075
+"""What a letter of a stage's name takes."""
 
 
 @contextmanager
@@ -60,6 +62,38 @@ def drawable(text: str) -> str:
     """`text` with every character that the font lacks replaced by one that it has."""
     glyphs = get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap()
     return "".join(c if ord(c) in glyphs else "\ufffd" for c in text)
+
+
+def stage_names(
+    axes: Axes,
+    stages: Iterable[tuple[str, float, float]],
+    start: float,
+    length: float,
+    inches: float,
+    *,
+    lift: float,
+    size: float,
+) -> None:
+    """Above a panel, each stage's name over its middle, unless the stage is too narrow for it.
+
+    Args:
+        stages: name, beginning and end in seconds; the panel begins at `start` and is `length` long.
+        inches: how wide the panel is.
+        lift: how far above the panel, as a share of its height.
+        size: of the letters, in points.
+    """
+    for name, begin, end in stages:
+        if (end - begin) / length * inches >= NAME_INCHES * len(name):
+            axes.text(
+                ((begin + end) / 2 - start) / length,
+                1 + lift,
+                name,
+                transform=axes.transAxes,
+                ha="center",
+                fontsize=size,
+                style="italic",
+                color="#444444",
+            )
 
 
 def percentile_axis(axes: Axes, furthest: float) -> None:

@@ -27,11 +27,10 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from rollcheck.analyze.model import Analysis
-from rollcheck.render.drawing import drawable
+from rollcheck.render.drawing import BLACK, BLUE, GREEN, PURPLE, VERMILLION, drawable, stage_names
 from rollcheck.render.picture import Picture, PodRow, picture_of
 from rollcheck.render.text import count, shorten
 
-BLUE, VERMILLION, GREEN, PURPLE, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000"
 _GREY, _PALE = "#666666", "#F3F3F3"
 
 # Bars are pale, so that what happened to a pod stands out from what it was: ready, nearly always.
@@ -184,26 +183,9 @@ def _frame(axes: Axes, picture: Picture, band: _Band, *, last: bool, first: bool
     if last:
         axes.set_xlabel(f"seconds since the {'trigger' if picture.zero == 'trigger' else 'start of the run'}")
     if first:
-        _stage_labels(axes, picture, length, band.height)
-
-
-def _stage_labels(axes: Axes, picture: Picture, length: float, height: float) -> None:
-    """Each stage's name above the first panel, unless it is too narrow for it."""
-    inches = WIDTH - _LEFT - _RIGHT
-    for name, start, end in picture.stages:
-        room = (end - start) / length * inches
-        if room >= 0.075 * len(name):
-            middle = ((start + end) / 2 - picture.start) / length
-            axes.text(
-                middle,
-                1 + 0.26 / height,
-                name,
-                transform=axes.transAxes,
-                ha="center",
-                fontsize=8.5,
-                style="italic",
-                color="#444444",
-            )
+        stage_names(
+            axes, picture.stages, picture.start, length, WIDTH - _LEFT - _RIGHT, lift=0.26 / band.height, size=8.5
+        )
 
 
 def _rate_panel(axes: Axes, picture: Picture) -> None:

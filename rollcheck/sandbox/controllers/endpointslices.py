@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rollcheck.sandbox.controllers import endpoints
@@ -14,6 +14,7 @@ from rollcheck.sandbox.controllers.objects import (
     is_deleting,
     key_of,
     labels_of,
+    spec_of,
     status_of,
 )
 from rollcheck.sandbox.controllers.pods import is_ready, is_terminal, node_of
@@ -75,14 +76,8 @@ class EndpointSliceController(Controller):
         }
 
     def _pod_changed(self, change: Change) -> None:
-        before, after = change.previous, change.object
-        if change.type == "MODIFIED" and before is not None and sight(before) == sight(after):
-            return
-        labels = [labels_of(pod) for pod in (before, after) if pod is not None]
-        for service in self.registry.list(SERVICES, namespace_of(after)):
-            selector = (service["spec"].get("selector") or {}).items()
-            if selector and any(selector <= each.items() for each in labels):
-                self.queue.add(key_of(service))
+        for service in services_that_show(self.registry, change):
+            self.queue.add(key_of(service))
 
     def _node_changed(self, change: Change) -> None:
         before, after = change.previous, change.object
@@ -184,6 +179,18 @@ def _triggered(piece: Json, trigger: str) -> Json:
 def _readiness_time(pod: Json) -> str:
     condition = has_condition(status_of(pod), "Ready")
     return str(condition.get("lastTransitionTime") or "") if condition is not None else ""
+
+
+def services_that_show(registry: Registry, change: Change) -> Iterator[Json]:
+    """The Services whose endpoints a pod's change may alter: those that select it as it is, or as it was."""
+    before, after = change.previous, change.object
+    if change.type == "MODIFIED" and before is not None and sight(before) == sight(after):
+        return
+    labels = [labels_of(pod) for pod in (before, after) if pod is not None]
+    for service in registry.list(SERVICES, namespace_of(after)):
+        selector = (spec_of(service).get("selector") or {}).items()
+        if selector and any(selector <= each.items() for each in labels):
+            yield service
 
 
 def sight(pod: Json) -> tuple[object, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rollcheck.sandbox.controllers import endpoints
 from rollcheck.sandbox.controllers.base import Controller, Handler, namespace_is_ending
-from rollcheck.sandbox.controllers.endpointslices import sight
+from rollcheck.sandbox.controllers.endpointslices import services_that_show
 from rollcheck.sandbox.controllers.objects import is_deleting, key_of, labels_of, spec_of
 from rollcheck.sandbox.controllers.pods import is_ready, node_of
 from rollcheck.sandbox.controllers.workqueue import Key
@@ -42,14 +42,8 @@ class EndpointsController(Controller):
         self.queue.add_after(key_of(change.object), DELAY_S)
 
     def _pod_changed(self, change: Change) -> None:
-        before, after = change.previous, change.object
-        if change.type == "MODIFIED" and before is not None and sight(before) == sight(after):
-            return
-        labels = [labels_of(pod) for pod in (before, after) if pod is not None]
-        for service in self.registry.list(SERVICES, namespace_of(after)):
-            selector = (spec_of(service).get("selector") or {}).items()
-            if selector and any(selector <= each.items() for each in labels):
-                self.queue.add_after(key_of(service), DELAY_S)
+        for service in services_that_show(self.registry, change):
+            self.queue.add_after(key_of(service), DELAY_S)
 
     async def reconcile(self, key: Key) -> None:
         """Write the Service's pods into its Endpoints; those of a Service that is gone go as well."""
