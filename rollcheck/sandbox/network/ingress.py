@@ -18,18 +18,17 @@ import trio
 
 from rollcheck.sandbox.network.endpoints import Endpoint, endpoints_of
 from rollcheck.sandbox.network.follow import follow
-from rollcheck.sandbox.network.propagation import Lag, Lagging
-from rollcheck.sandbox.network.proxy import SERVICE_LABEL
+from rollcheck.sandbox.network.propagation import Lag
 from rollcheck.sandbox.network.relay import relay
 from rollcheck.sandbox.network.rules import CLASSES, Manner, Route, matching, port_name_of, routes_of
+from rollcheck.sandbox.network.tables import EndpointTables, Key
 from rollcheck.sandbox.registry import Registry
-from rollcheck.sandbox.resources import ENDPOINT_SLICES, INGRESS_CLASSES, INGRESSES, SERVICES
+from rollcheck.sandbox.resources import INGRESS_CLASSES, INGRESSES, SERVICES
 from rollcheck.sandbox.status import ApiFailure
 
 Json = dict[str, Any]
-Key = tuple[str, str]
-Slices = tuple[Json, ...]
 HTTP = 80
+_FOLLOWER = "ingress"
 
 
 class Ingress:
@@ -53,13 +52,11 @@ class Ingress:
         self._registry = registry
         self._address = address
         self._listener = listener
-        self._lag = lag or Lag()
-        self._chance = chance or random.Random()
         self._routes: dict[Key, tuple[Route, ...]] = {}
-        self._slices: dict[Key, dict[str, Json]] = defaultdict(dict)
-        self._known: dict[Key, Lagging[Slices]] = defaultdict(lambda: Lagging(()))
+        self._tables = EndpointTables(
+            registry, (_FOLLOWER,), lag or Lag(), chance or random.Random(), lambda _: self.on_change()
+        )
         self._turns: dict[Key, int] = defaultdict(int)
-        self._sent = trio.Event()
         self.on_change: Callable[[], None] = lambda: None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -68,10 +65,9 @@ class Ingress:
             with suppress(ApiFailure):
                 self._registry.create(INGRESS_CLASSES, None, _ingress_class(name))
         async with trio.open_nursery() as nursery:
-            await nursery.start(follow, self._registry, ENDPOINT_SLICES, self._on_slice)
+            await nursery.start(self._tables.run)
             await nursery.start(follow, self._registry, SERVICES, lambda *_: self.on_change())
             await nursery.start(follow, self._registry, INGRESSES, self._on_ingress)
-            nursery.start_soon(self._arrivals)
             if self._listener is not None:
                 nursery.start_soon(self._serve, self._listener)
             task_status.started()
@@ -85,7 +81,7 @@ class Ingress:
         key = (route.backend.namespace, route.backend.service)
         service = self._registry.peek(SERVICES, *key)
         name = port_name_of(service, route.backend.port) if service else None
-        return [] if name is None else [e for e in endpoints_of(self._known[key].known, name) if e.ready]
+        return [] if name is None else [e for e in endpoints_of(self._tables.of(_FOLLOWER, key).known, name) if e.ready]
 
     def find(self, host: str, path: str) -> tuple[Manner, list[Endpoint]] | None:
         """What `relay` asks for: round robin over the backends of the route."""
@@ -115,27 +111,6 @@ class Ingress:
                 continue
             client.setblocking(False)
             nursery.start_soon(relay, trio.socket.from_stdlib_socket(client), peer[0], self.find)
-
-    def _on_slice(self, kind: str, raw: Json) -> None:
-        metadata = raw["metadata"]
-        key = (metadata["namespace"], (metadata.get("labels") or {}).get(SERVICE_LABEL, ""))
-        if kind == "DELETED":
-            self._slices[key].pop(metadata["name"], None)
-        else:
-            self._slices[key][metadata["name"]] = raw
-        at = trio.current_time() + self._lag.draw(self._chance)
-        self._known[key].send(tuple(self._slices[key].values()), at)
-        self._sent.set()
-
-    async def _arrivals(self) -> None:
-        while True:
-            now = trio.current_time()
-            if [lagging for lagging in self._known.values() if lagging.arrive(now)]:
-                self.on_change()
-            due = min((lagging.due for lagging in self._known.values()), default=float("inf"))
-            self._sent = trio.Event()
-            with trio.CancelScope(deadline=due):
-                await self._sent.wait()
 
     def _on_ingress(self, kind: str, raw: Json) -> None:
         key = (raw["metadata"]["namespace"], raw["metadata"]["name"])

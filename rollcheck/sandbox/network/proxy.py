@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -21,16 +20,14 @@ from rollcheck.sandbox.network.follow import follow
 from rollcheck.sandbox.network.frontend import Frontend
 from rollcheck.sandbox.network.liveness import Address, Liveness
 from rollcheck.sandbox.network.places import PORTS_ANNOTATION, Place, places_of
-from rollcheck.sandbox.network.propagation import Lag, Lagging
+from rollcheck.sandbox.network.propagation import Lag
 from rollcheck.sandbox.network.sockets import ListenerTable, free_port, may_listen
+from rollcheck.sandbox.network.tables import EndpointTables, Key, Slices
 from rollcheck.sandbox.registry import Registry
-from rollcheck.sandbox.resources import ENDPOINT_SLICES, SERVICES
+from rollcheck.sandbox.resources import SERVICES
 from rollcheck.sandbox.status import ApiFailure
 
 Json = dict[str, Any]
-Key = tuple[str, str]
-Slices = tuple[Json, ...]
-SERVICE_LABEL = "kubernetes.io/service-name"
 LOW_PORTS = 1024
 MOVED_BY = 10_000
 """A port that only root may listen on is moved by this: 80 answers at 10080."""
@@ -62,26 +59,22 @@ class ServiceProxy:
         self._registry = registry
         self._nodes = dict(nodes)
         self._client_node = client_node or next(iter(nodes), "")
-        self._lag = lag or Lag()
         self._shared = shared
         self._low_ports = low_ports
         self._chance = chance or random.Random()
         self._events = EventRecorder(registry, "kube-proxy")
         self._listeners = ListenerTable()
         self._liveness = Liveness(trio.current_time, self._listeners)
-        self._slices: dict[Key, dict[str, Json]] = defaultdict(dict)
-        self._known: dict[tuple[str, Key], Lagging[Slices]] = {}
+        self._tables = EndpointTables(registry, tuple(nodes), lag or Lag(), self._chance, self._route)
         self._fronts: dict[Place, tuple[Frontend, trio.CancelScope]] = {}
         self._moved: dict[Key, dict[int, int]] = {}
-        self._sent = trio.Event()
         self._running = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow Services and slices until cancelled; `started()` once those that exist are served."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._arrivals)
-                await nursery.start(follow, self._registry, ENDPOINT_SLICES, self._on_slice)
+                await nursery.start(self._tables.run)
                 self._running = True
                 await nursery.start(
                     follow, self._registry, SERVICES, lambda kind, service: self._on_service(nursery, kind, service)
@@ -92,40 +85,11 @@ class ServiceProxy:
 
     def known_to(self, node: str, namespace: str, service: str, port_name: str = "") -> tuple[Endpoint, ...]:
         """The endpoints to which that node would send a new connection now."""
-        return chosen(endpoints_of(self._table(node, (namespace, service)).known, port_name))
+        return chosen(endpoints_of(self._tables.of(node, (namespace, service)).known, port_name))
 
     def settled(self) -> bool:
         """Whether every node knows all there is to know."""
-        return all(lagging.due == float("inf") for lagging in self._known.values())
-
-    def _on_slice(self, kind: str, raw: Json) -> None:
-        metadata = raw["metadata"]
-        key = (metadata["namespace"], (metadata.get("labels") or {}).get(SERVICE_LABEL, ""))
-        if kind == "DELETED":
-            self._slices[key].pop(metadata["name"], None)
-        else:
-            self._slices[key][metadata["name"]] = raw
-        now = trio.current_time()
-        state = tuple(self._slices[key].values())
-        for node in self._nodes:
-            lag = self._lag.draw(self._chance) if self._running else 0.0  # what was there before it is known at once
-            self._table(node, key).send(state, now + lag)
-        self._route(key)
-        self._sent.set()
-
-    def _table(self, node: str, key: Key) -> Lagging[Slices]:
-        return self._known.setdefault((node, key), Lagging(()))
-
-    async def _arrivals(self) -> None:
-        """Let each node know what is due."""
-        while True:
-            now = trio.current_time()
-            for key in {key for (_, key), lagging in self._known.items() if lagging.arrive(now)}:
-                self._route(key)
-            due = min((lagging.due for lagging in self._known.values()), default=float("inf"))
-            self._sent = trio.Event()
-            with trio.CancelScope(deadline=due):
-                await self._sent.wait()
+        return self._tables.settled()
 
     def _on_service(self, nursery: trio.Nursery, kind: str, service: Json) -> None:
         key = (service["metadata"]["namespace"], service["metadata"]["name"])
@@ -138,9 +102,7 @@ class ServiceProxy:
             nursery.start_soon(_serve, front, scope, nursery)
         if kind == "DELETED":
             self._moved.pop(key, None)
-            self._slices.pop(key, None)
-            for node in self._nodes:
-                self._known.pop((node, key), None)
+            self._tables.forget(key)
         self._route(key)
 
     def _places(self, key: Key, service: Json) -> tuple[Place, ...]:
@@ -175,7 +137,7 @@ class ServiceProxy:
         """Tell the Service's front ends what their nodes know."""
         for place, (front, _) in self._fronts.items():
             if place.service == key:
-                lagging = self._table(place.node, key)
+                lagging = self._tables.of(place.node, key)
                 local = place.node if place.local else ""
                 table = chosen(endpoints_of(lagging.known, place.port_name), local)
                 front.route(table, _stale(table, lagging.newest, place.port_name), silent=place.local)
