@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import sandboxed
-from blackbox import Ended, rollcheck
+from blackbox import Ended, on_a_sandbox, rollcheck
 from clusterside import Cluster, Namespace, wait_answers
 from workloads import Workload
 
@@ -39,7 +39,7 @@ def why_not(asked: str) -> str:
     """Why none of them can run; empty when they can."""
     if "cluster" not in asked:
         return "works on the cluster that KUBECONFIG names: run with make cluster-test"
-    if sandboxed.wanted() and sandboxed.kubectl() is None:
+    if on_a_sandbox() and sandboxed.kubectl() is None:
         return "there is no kubectl on PATH, at $ROLLCHECK_KUBECTL or in the test cluster's cache"
     return ""
 
@@ -70,7 +70,7 @@ class Story:
 @pytest.fixture(scope="session", autouse=True)
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The sandbox of this process, where one is asked for."""
-    if not sandboxed.wanted():
+    if not on_a_sandbox():
         yield
         return
     with sandboxed.sandbox(tmp_path_factory.mktemp("sandbox")):

@@ -12,14 +12,8 @@ from rollcheck.cli.sandboxoptions import many_addresses
 from rollcheck.sandbox.child import owned
 from rollcheck.sandbox.settings import Settings
 
-SWITCH = "ROLLCHECK_TEST_SANDBOX"
 CACHED = Path("/var/cache/rollcheck-cluster/bin/kubectl")
 NODES = 3
-
-
-def wanted() -> bool:
-    """Whether the environment asks for it."""
-    return os.environ.get(SWITCH, "") not in ("", "0")
 
 
 def kubectl() -> str | None:

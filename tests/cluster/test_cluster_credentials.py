@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blackbox import CLUSTER_FAILURE, GRACEFUL, Ended, assert_one_sentence
+from blackbox import CLUSTER_FAILURE, Ended, assert_graceful, assert_one_sentence
 from clusterside import Cluster
 from conftest import Story
 from workloads import Workload
@@ -107,7 +107,7 @@ def runs_of_the_plugin(folder: Path) -> int:
 def test_a_plugin_that_gives_a_token_is_enough_for_a_whole_run(ask_as, token, tmp_path):
     run = ask_as({"token": token})
 
-    assert run.code == GRACEFUL, run
+    assert_graceful(run)
     assert runs_of_the_plugin(tmp_path) == 1
 
 
@@ -116,14 +116,14 @@ def test_a_plugin_that_gives_a_client_certificate_is_enough_for_a_whole_run(ask_
 
     run = ask_as({"clientCertificateData": cert, "clientKeyData": key})
 
-    assert run.code == GRACEFUL, run
+    assert_graceful(run)
     assert runs_of_the_plugin(tmp_path) == 1
 
 
 def test_a_plugin_is_asked_again_when_the_api_server_refuses_its_token(ask_as, token, tmp_path):
     run = ask_as({"token": "worn-out"}, {"token": token})
 
-    assert run.code == GRACEFUL, run
+    assert_graceful(run)
     assert runs_of_the_plugin(tmp_path) == 2
 
 

@@ -11,6 +11,7 @@ from blackbox import (
     NOT_GRACEFUL,
     Ended,
     assert_attributed,
+    assert_graceful,
     assert_stdout_is_the_result,
     assert_sums,
     rollcheck,
@@ -146,11 +147,8 @@ def test_what_an_exit_after_a_prestop_cuts_is_named_as_in_flight_on_kept_alive_c
 def test_an_app_that_waits_and_drains_is_graceful_each_time(drains, again):
     run = drains.rollcheck()
 
-    assert run.code == GRACEFUL, run
-    assert run.result["verdict"] == "graceful", run
-    assert run.result["attempts"]["failed"] == 0, run
+    assert_graceful(run)
     assert run.modes == [], run
-    assert_sums(run)
 
 
 def test_a_shell_that_swallows_sigterm_is_not_graceful_because_of_that(shell_run):

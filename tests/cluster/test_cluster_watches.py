@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from blackbox import (
-    GRACEFUL,
     INCONCLUSIVE,
     NOT_GRACEFUL,
     Ended,
     Json,
     assert_attributed,
+    assert_graceful,
     assert_sums,
     command_line,
     whole_lines,
@@ -149,8 +149,7 @@ def short(drains: Story, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ende
 def test_watches_that_end_and_are_taken_up_again_change_nothing_of_the_verdict(short):
     run, _, _ = short
 
-    assert run.code == GRACEFUL, run
-    assert_sums(run)
+    assert_graceful(run)
 
 
 def test_a_watch_that_ends_goes_on_from_the_last_version_and_not_from_the_start(short):
