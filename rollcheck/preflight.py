@@ -6,7 +6,7 @@ Nothing here changes the cluster, and nothing is written to disk: whatever fails
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from rollcheck.kube.actions.action import Doing
 from rollcheck.kube.actions.make import make_action
 from rollcheck.kube.actions.request import Request
 from rollcheck.kube.discover import Candidate
+from rollcheck.kube.routes import service_behind
 from rollcheck.load.ask import Answer, ask
 from rollcheck.load.plan import LoadPlan, Target, parse_target
 
@@ -33,7 +34,9 @@ class Ready:
 
     Attributes:
         load: the plan of the load, with its target and the header that names the pod filled in.
+        services: those of all the workloads.
         missing: rights that the run can do without, as sentences.
+        notes: what the reader of the report should know of the load.
     """
 
     workloads: tuple[WorkloadSeen, ...]
@@ -44,6 +47,7 @@ class Ready:
     route: str
     service: str
     missing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 Say = Callable[[str], None]
@@ -84,15 +88,18 @@ async def find_workloads(api: Api, namespace: str, targets: Iterable[tuple[str, 
 
 
 async def find_route(
-    api: Api, workload: WorkloadSeen, plan: LoadPlan, url: str
-) -> tuple[Candidate, tuple[ServiceSeen, ...]]:
-    """The URL that answers, and the Services that select the workload.
+    api: Api, workloads: Sequence[WorkloadSeen], plan: LoadPlan, url: str
+) -> tuple[Candidate, tuple[ServiceSeen, ...], tuple[str, ...]]:
+    """The URL that answers, the Services that select any of the workloads, and which of them get no load, in sentences.
+
+    The URL is one of the first workload that has a Service.
 
     Raises:
         TargetUnreachable: none answers; the message lists what was tried and why each failed.
         UsageError: `url` is no URL.
     """
-    services = tuple(await discover.find_services(api, workload))
+    of = {w.ref: await discover.find_services(api, w) for w in workloads}
+    services = tuple({s.name: s for own in of.values() for s in own}.values())
 
     async def reason_not(candidate: Candidate) -> str:
         answer = await ask_once(replace(plan, target=target_of(candidate)))
@@ -100,10 +107,35 @@ async def find_route(
 
     if url:
         parse_target(url)
-        candidates = [Candidate(url=url, connect_host="", host_header="", kind="url", service="", description="--url")]
-    else:
-        candidates = list(await discover.find_candidates(api, workload, list(services)))
-    return await discover.choose_route(candidates, reason_not), services
+        service = await _service_behind(api, workloads, of, url) if len(services) > 1 else ""
+        given = Candidate(url=url, connect_host="", host_header="", kind="url", service=service, description="--url")
+        return await discover.choose_route([given], reason_not), services, ()
+    asked = next((w for w in workloads if of[w.ref]), workloads[0])
+    candidates = await discover.find_candidates(api, asked, of[asked.ref])
+    route = await discover.choose_route(candidates, reason_not)
+    return route, services, _without_load(workloads, of, route.service)
+
+
+async def _service_behind(
+    api: Api, workloads: Sequence[WorkloadSeen], of: Mapping[str, list[ServiceSeen]], url: str
+) -> str:
+    """Which of several Services the user's URL leads to, empty when that cannot be told."""
+    ways = [way for w in workloads for way in await discover.find_candidates(api, w, of[w.ref])]
+    return service_behind(url, ways)
+
+
+def _without_load(
+    workloads: Sequence[WorkloadSeen], of: Mapping[str, list[ServiceSeen]], service: str
+) -> tuple[str, ...]:
+    """Of several workloads, those to which no request comes, because another Service is asked."""
+    apart = [w.ref for w in workloads if service not in {s.name for s in of[w.ref]}]
+    if not apart:
+        return ()
+    note = (
+        f"the load goes to service/{service} alone, which has no pod of {' and '.join(apart)}: those are watched, but "
+        "what their own clients lose is not seen; run them one by one, or choose the URL with --url"
+    )
+    return (note,)
 
 
 def target_of(candidate: Candidate) -> Target:
@@ -188,12 +220,15 @@ async def prepare(
     """
     missing, workloads, pods, action = await prepare_action(api, targets, asked, namespace, say)
     say(f"looking for a URL of {workloads[0].ref}")
-    route, services = await find_route(api, workloads[0], load, url)
+    route, services, notes = await find_route(api, workloads, load, url)
+    for note in notes:
+        say(note)
     load = replace(load, target=target_of(route))
     say(f"asking {load.target.url} for {row} good answers in a row ({route.description})")
     answers = await good_answers(load, row)
     if not load.pod_header:
-        load = replace(load, pod_header=header_that_names_pods(answers, pods))
+        beside = await discover.find_beside(api, workloads, services, pods)
+        load = replace(load, pod_header=header_that_names_pods(answers, (*pods, *beside)))
     return Ready(
         workloads=workloads,
         action=action,
@@ -203,6 +238,7 @@ async def prepare(
         route=route.kind,
         service=route.service,
         missing=missing,
+        notes=notes,
     )
 
 

@@ -369,6 +369,8 @@ class _Run:
             self.recorder.append(service)
         for sentence in (*self.ready.missing, *([self.unclaimed] if self.unclaimed else [])):
             self.recorder.append(Note(at_ns=time.monotonic_ns(), topic="permission", text=sentence))
+        for sentence in self.ready.notes:
+            self.recorder.append(Note(at_ns=time.monotonic_ns(), topic="target", text=sentence))
         try:
             with one_error():
                 if self._writable():  # else nothing is replaced for a document that cannot hold it

@@ -18,6 +18,7 @@ from rollcheck.analyze.model import Analysis, Cause, Timeline, Unattributed
 from rollcheck.analyze.obstacles import blind_spots, unseen_ports
 from rollcheck.analyze.outages import find_outages
 from rollcheck.analyze.propagation import measure_propagation, recommend_prestop
+from rollcheck.analyze.several import beside_and_elsewhere
 from rollcheck.analyze.timeline import build_timeline
 from rollcheck.analyze.verdict import judge
 from rollcheck.analyze.words import number
@@ -84,6 +85,8 @@ def _observations(timeline: Timeline) -> tuple[str, ...]:
         f"the autoscaler {e.name} scaled the workload during the run: {e.message}" for e in rescales(Scene(timeline))
     ]
     found += [note.text for note in timeline.document.of(Note) if note.topic == "restored" and not note.fatal]
+    found += [note.text for note in timeline.document.of(Note) if note.topic == "target" and not note.fatal]
+    found += beside_and_elsewhere(timeline)
     idle = [c for c in timeline.document.of(Connection) if c.closed_by is ClosedBy.PEER_IDLE]
     if idle:
         found.append(f"{number(len(idle), 'reused connection')} closed by the server while idle: no request was lost")

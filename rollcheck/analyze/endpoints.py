@@ -28,8 +28,21 @@ def endpoint_history(
     that are not ready. A pod that publishNotReadyAddresses keeps ready while it terminates counts as ready: that is
     what clients are sent to.
     """
-    own = [s for s in slices if s.service == service] or list(slices)
+    return _history([s for s in slices if s.service == service] or slices, _uids(pods), end_ns)
+
+
+def history_elsewhere(
+    slices: Sequence[SliceSeen], pods: Iterable[PodSeen], service: str, end_ns: Instant
+) -> dict[str, tuple[dict[str, tuple[Window, ...]], Steps]]:
+    """Service → as `endpoint_history`, of every other Service than the one that is asked."""
     uid_of = _uids(pods)
+    others = sorted({s.service for s in slices} - {service})
+    return {name: _history([s for s in slices if s.service == name], uid_of, end_ns) for name in others}
+
+
+def _history(
+    own: Iterable[SliceSeen], uid_of: dict[str, str], end_ns: Instant
+) -> tuple[dict[str, tuple[Window, ...]], Steps]:
     history: list[tuple[Instant, frozenset[str]]] = []
     ready_in: dict[str, frozenset[str]] = {}
     for at, group in _by_instant(own):

@@ -51,12 +51,13 @@ def bounds_of(timeline: Timeline) -> Bounds:
     """The three bounds of the verdict: shortest outage, loss per request, loss per pod replaced."""
     counts = replacement_counts(timeline)
     replaced = replaced_pods(timeline)
-    losing = _losing_pods(timeline, replaced)
+    met = [p for p in replaced if p.backend]  # a pod to which no request can come proves nothing
+    losing = _losing_pods(timeline, met)
     known = any(p.traffic.met_terminating is not None for p in timeline.pods)
     return Bounds(
         shortest_outage_s=_shortest_outages(timeline),
         loss_per_request=upper_bound(counts.failed, counts.sent),
-        loss_per_pod=upper_bound(len(losing), len(replaced)),
+        loss_per_pod=upper_bound(len(losing), len(met)),
         pods_replaced=len(replaced),
         pods_lossless=len(replaced) - len(losing),
         unmet=tuple(p.name for p in replaced if p.traffic.met_terminating == 0),

@@ -103,7 +103,7 @@ class PodLife:
 
     Attributes:
         generation: "old" (was there when the replacement began, or came after with the template it replaces), "new"
-            (came after), "other" (deleted before it began).
+            (came after), "other" (deleted before it began, or of a workload that is not replaced).
         listening: when the first container started running.
         ready: spans during which the Ready condition was true, as seen.
         in_endpoints: spans during which some EndpointSlice had it ready.
@@ -118,6 +118,10 @@ class PodLife:
         unready_reason: why it is not ready where it was last seen, a container's waiting reason first.
         disruption: reason of its DisruptionTarget condition, empty for a plain deletion.
         vanished: a watch gap hid its end: nothing of it was seen but that it was gone afterwards.
+        workload: which workload it is of ("deployment/web"), empty for one that was not replaced.
+        beside: whether it is of none of the workloads, but a backend of one of their Services.
+        backend: whether a request of this run may have come to it; false for pods of a workload that is replaced along
+            with others, behind another Service than the one that is asked.
         arrived: whether it came after the replacement began, and not by the template that was replaced; of a run with
             several actions it may be old for the last of them all the same.
     """
@@ -148,6 +152,9 @@ class PodLife:
     ip: str = ""
     vanished: bool = False
     arrived: bool = False
+    workload: str = ""
+    beside: bool = False
+    backend: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +213,7 @@ class Timeline:
         abandoned: attempts cut off by the end of the run while they were under way: sent, but nobody's loss.
         ties: the failures and probes that came from a source port which was still tied to a dead pod, by start.
         ready_endpoints: (instant, count) steps of the number of distinct pods ready in the Service's slices.
+        ready_elsewhere: of several workloads: such steps of each Service that gets no load.
         workloads: the workload's states, in order.
         trigger: what began the replacement, None when nothing did.
         replacement: from the trigger (else the stage's mark) to the end of the run, None when there was neither.
@@ -225,6 +233,7 @@ class Timeline:
     workloads: tuple[WorkloadSeen, ...]
     abandoned: tuple[Attempt, ...] = ()
     ties: tuple[Tie, ...] = ()
+    ready_elsewhere: dict[str, tuple[tuple[Instant, int], ...]] = field(default_factory=dict)
     trigger: Action | None = None
     replacement: Window | None = None
 

@@ -60,14 +60,17 @@ def _rollout_reasons(timeline: Timeline) -> list[str]:
         return ["no pod was seen: what was replaced, and how it ended, is not known"]
     replaced = replaced_pods(timeline)
     lingering = [p.name for p in timeline.pods if p.generation == "old" and p.deleted and p.gone_ns is None]
+    changed = _changed_templates(timeline)
     kept = [
-        p.name for p in timeline.pods if p.generation == "old" and not p.deleted and not _below_partition(timeline, p)
+        p.name
+        for p in timeline.pods
+        if p.generation == "old" and not p.deleted and p.workload in changed and not _below_partition(timeline, p)
     ]
     stuck = [p for p in timeline.pods if p.generation == "new" and not p.ready and not p.deleted]
     reasons = []
     if not replaced and not lingering:
         reasons.append("no pod was replaced")
-    elif kept and _template_changed(timeline):
+    elif kept:
         reasons.append(f"the rollout did not finish: {listing(kept)} of the old template {_were(kept)} never replaced")
     if lingering:
         reasons.append(f"{listing(lingering)} {_were(lingering)} still ending when the run was over")
@@ -91,10 +94,11 @@ def _why(stuck: Sequence[PodLife]) -> str:
     return listing([f"{p.name}: {p.unready_reason or 'no reason given'}" for p in stuck], most=3)
 
 
-def _template_changed(timeline: Timeline) -> bool:
-    """Whether new pods have another template than the old ones; deleting pods alone replaces only those deleted."""
-    old = {p.template_hash for p in timeline.pods if p.generation == "old"}
-    return any(p.generation == "new" and p.template_hash not in old for p in timeline.pods)
+def _changed_templates(timeline: Timeline) -> set[str]:
+    """The workloads whose new pods have another template than the old ones: deleting pods replaces only those."""
+    old = {(p.workload, p.template_hash) for p in timeline.pods if p.generation == "old"}
+    new = {(p.workload, p.template_hash) for p in timeline.pods if p.generation == "new"}
+    return {workload for workload, _ in new - old}
 
 
 def end_is_unknown(pod: PodLife) -> bool:

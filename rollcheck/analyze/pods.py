@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rollcheck.analyze.model import ContainerExit, Moment, PodLife, latest
@@ -32,6 +32,8 @@ class Surroundings:
         events: pod uid → its events, in order.
         in_endpoints: pod uid → spans in the Service's slices.
         gaps: of the pod watch.
+        workload: the one that pods are of which do not say.
+        load_reaches: whether a pod with these labels may get requests of the run.
     """
 
     anchor: ClockAnchor
@@ -41,6 +43,8 @@ class Surroundings:
     in_endpoints: Mapping[str, tuple[Window, ...]]
     gaps: Sequence[WatchGap]
     last_trigger_ns: Instant | None = None
+    workload: str = ""
+    load_reaches: Callable[[Mapping[str, str]], bool] = lambda _: True
 
 
 def pod_lives(seen: Iterable[PodSeen], around: Surroundings) -> tuple[PodLife, ...]:
@@ -50,7 +54,11 @@ def pod_lives(seen: Iterable[PodSeen], around: Surroundings) -> tuple[PodLife, .
         by_uid[fact.uid].append(fact)
     histories = [sorted(facts, key=_order) for facts in by_uid.values()]
     histories.sort(key=lambda history: (history[0].seen_ns, history[0].name, history[0].uid))
-    replaced = _replaced_templates(histories, around.trigger_ns)
+    ours: dict[str, list[Sequence[PodSeen]]] = defaultdict(list)
+    for history in histories:
+        if not history[0].beside:
+            ours[history[0].workload].append(history)
+    replaced = frozenset[str]().union(*(_replaced_templates(own, around.trigger_ns) for own in ours.values()))
     return tuple(_life(history, around, replaced) for history in histories)
 
 
@@ -76,6 +84,8 @@ def _ended_by(history: Sequence[PodSeen], at: Instant) -> bool:
 def _generation(history: Sequence[PodSeen], around: Surroundings, replaced: frozenset[str]) -> str:
     """What came between two actions of a run is old for the last one."""
     first, trigger_ns = history[0], around.trigger_ns
+    if first.beside:
+        return "other"
     if trigger_ns is None:
         return "other" if any(f.change in GONE or f.deletion_at for f in history) else "old"
     if first.seen_ns > max(trigger_ns, around.last_trigger_ns or trigger_ns):
@@ -108,7 +118,11 @@ def _life(history: Sequence[PodSeen], around: Surroundings, replaced: frozenset[
         generation=_generation(history, around, replaced),
         arrived=around.trigger_ns is not None
         and first.seen_ns > around.trigger_ns
-        and first.template_hash not in replaced,
+        and first.template_hash not in replaced
+        and not first.beside,
+        workload="" if first.beside else first.workload or around.workload,
+        beside=first.beside,
+        backend=any(around.load_reaches(f.labels) for f in history),
         template_hash=first.template_hash,
         created=Moment(seen_ns=first.seen_ns, reported=anchor.bracket(first.created_at)),
         spec=spec,

@@ -33,12 +33,17 @@ MARGIN = 1.5
 
 def measure_propagation(timeline: Timeline) -> tuple[Propagation, ...]:
     """Per old pod, or for all at large (pod "") from failures that do not tell which pod they reached."""
-    deleted = [p for p in timeline.pods if p.generation == "old" and p.deleted is not None]
+    deleted = [p for p in timeline.pods if _ended(p) and p.backend]
     deleted.sort(key=lambda p: (p.deleted.earliest if p.deleted else 0, p.name, p.uid))
     own, shared = _share_out(_dead_ends(timeline), deleted)
     found = [m for pod in deleted if (m := _of_pod(timeline, pod, own.get(pod.uid, ()))) is not None]
     at_large = _at_large(timeline, shared)
     return (*found, *([at_large] if at_large else []))
+
+
+def _ended(pod: PodLife) -> bool:
+    """Old pods, and those beside them that were ended as well: they get requests until every proxy knows."""
+    return pod.deleted is not None and (pod.generation == "old" or pod.beside)
 
 
 def recommend_prestop(measured: Iterable[Propagation]) -> int | None:
@@ -61,7 +66,7 @@ def _dead_ends(timeline: Timeline) -> list[Attempt]:
     without an answer occurred before anything was replaced, by one before it.
     """
     unprobed = any(
-        p.generation == "new" and p.spec is not None and not all(c.readiness for c in p.spec.containers)
+        p.generation == "new" and p.backend and p.spec is not None and not all(c.readiness for c in p.spec.containers)
         for p in timeline.pods
     )
     if unprobed:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from rollcheck.analyze.endpoints import endpoint_history
+from rollcheck.analyze.endpoints import endpoint_history, history_elsewhere
 from rollcheck.analyze.model import Moment, PodLife, PodTraffic, Timeline, began
 from rollcheck.analyze.pods import POD_WATCH, Surroundings, pod_lives
 from rollcheck.analyze.ports import find_ties
 from rollcheck.facts.actions import Action, CommandOutput, Note, StageMark, Step
 from rollcheck.facts.attempts import Attempt, ConnectionUse, Interval, Lane, Outcome, PodTally, Stage
 from rollcheck.facts.clock import Instant, Window
-from rollcheck.facts.cluster import KubeEvent, PodSeen, SliceSeen, WatchGap, WorkloadSeen
+from rollcheck.facts.cluster import KubeEvent, PodSeen, ServiceSeen, SliceSeen, WatchGap, WorkloadSeen
 from rollcheck.facts.connections import Connection
 from rollcheck.facts.document import Document, Fact
 from rollcheck.facts.health import HealthSample
@@ -30,7 +30,11 @@ def build_timeline(document: Document) -> Timeline:
     trigger = _trigger(document)
     replacement = _replacement(trigger, stages, window)
     seen = document.of(PodSeen)
-    in_endpoints, steps = endpoint_history(document.of(SliceSeen), seen, document.header.service, window.end)
+    slices, service = document.of(SliceSeen), _asked_service(document)
+    in_endpoints, steps = endpoint_history(slices, seen, service, window.end)
+    elsewhere = history_elsewhere(slices, seen, service, window.end) if service and _several(document) else {}
+    for windows, _ in elsewhere.values():
+        in_endpoints = windows | in_endpoints
     events = tuple(sorted(document.of(KubeEvent), key=lambda e: (e.seen_ns, repr(e))))
     around = Surroundings(
         anchor=document.header.anchor,
@@ -40,6 +44,8 @@ def build_timeline(document: Document) -> Timeline:
         events=_by_uid(events),
         in_endpoints=in_endpoints,
         gaps=sorted((g for g in document.of(WatchGap) if g.resource.lower() in POD_WATCH), key=lambda g: g.start_ns),
+        workload=document.header.workload,
+        load_reaches=_reached_by_load(document),
     )
     attempts = _in_order(document.of(Attempt))
     timetabled = [a for a in attempts if a.lane is not Lane.PROBE and a.outcome is not Outcome.OK]
@@ -56,6 +62,7 @@ def build_timeline(document: Document) -> Timeline:
         intervals=tuple(sorted(document.of(Interval), key=lambda i: (i.start_ns, i.lane, i.end_ns))),
         tallies=tallies,
         ready_endpoints=steps,
+        ready_elsewhere={name: others for name, (_, others) in elsewhere.items()},
         events=events,
         workloads=tuple(sorted(document.of(WorkloadSeen), key=lambda w: (w.seen_ns, _version(w), repr(w)))),
         abandoned=tuple(a for a in timetabled if was_sent(a) and not was_lost(a)),
@@ -63,6 +70,30 @@ def build_timeline(document: Document) -> Timeline:
         trigger=trigger,
         replacement=replacement,
     )
+
+
+def _several(document: Document) -> bool:
+    """Whether pods of several workloads were watched."""
+    return len({w.ref for w in document.of(WorkloadSeen)}) > 1 or any(p.beside for p in document.of(PodSeen))
+
+
+def _asked_service(document: Document) -> str:
+    """The Service that the load went through: the one that leads to the URL, or the only one there is."""
+    only = {s.name for s in document.of(ServiceSeen)}
+    return document.header.service or (only.pop() if len(only) == 1 and _several(document) else "")
+
+
+def _reached_by_load(document: Document) -> Callable[[Mapping[str, str]], bool]:
+    """Tells by a pod's labels whether requests of this run may come to it.
+
+    Of one workload all pods are taken to be behind the URL; of several those that the Service which is asked selects,
+    where that is known.
+    """
+    asked = next((s for s in document.of(ServiceSeen) if s.name == _asked_service(document)), None)
+    if asked is None or not asked.selector or not _several(document):
+        return lambda _: True
+    selector = asked.selector.items()
+    return lambda labels: selector <= labels.items()
 
 
 def was_sent(attempt: Attempt) -> bool:
@@ -205,7 +236,11 @@ def _with_traffic(
         for pod in index.of(attempt):
             attempts_of[pod.uid].append(attempt)
     return tuple(
-        replace(pod, traffic=_traffic(pod, tallies_of[pod.uid], attempts_of[pod.uid], known=bool(tallies)))
+        replace(
+            pod,
+            traffic=_traffic(pod, tallies_of[pod.uid], attempts_of[pod.uid], known=bool(tallies)),
+            backend=pod.backend or bool(tallies_of[pod.uid] or attempts_of[pod.uid]),
+        )
         for pod in pods
     )
 

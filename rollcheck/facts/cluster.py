@@ -133,6 +133,8 @@ class PodSeen:
         unready_reason: reason of a false Ready or PodScheduled condition.
         disruption: reason of a true DisruptionTarget condition, else empty.
         spec: only with the first observation of this pod.
+        workload: which of several workloads it is of ("deployment/web"); empty where one alone is watched.
+        beside: whether it is of none of them, but a backend of one of their Services: a canary beside the stable one.
     """
 
     seen_ns: Instant
@@ -159,6 +161,8 @@ class PodSeen:
     init_containers: tuple[ContainerState, ...] = ()
     labels: dict[str, str]
     spec: PodSpec | None = None
+    workload: str = ""
+    beside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

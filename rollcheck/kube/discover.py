@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from urllib.parse import quote
@@ -19,10 +19,11 @@ from rollcheck.facts.cluster import Change, PodSeen, ServiceSeen, WorkloadSeen
 from rollcheck.kube import objects, routes
 from rollcheck.kube.actions.table import RESOURCES
 from rollcheck.kube.api import Api, CredentialsRefused, Json
+from rollcheck.kube.beside import is_backend, selectors_beside
 from rollcheck.kube.routes import Candidate
 from rollcheck.kube.tasks import one_error
 
-__all__ = ["Candidate", "choose_route", "find_candidates", "find_pods", "find_services", "find_workload"]
+__all__ = ["Candidate", "choose_route", "find_beside", "find_candidates", "find_pods", "find_services", "find_workload"]
 
 ASKED_AT_ONCE = 4
 RESOLVE_WAIT_S = 3.0
@@ -46,14 +47,52 @@ async def find_workload(api: Api, namespace: str, name: str, kind: str = "Deploy
 
 
 async def find_pods(api: Api, workload: WorkloadSeen) -> list[PodSeen]:
-    """The pods that the workload's selector picks, as they are now, with their specs.
+    """The workload's pods as they are now, with their specs: those that its selector picks and no other controls.
 
     Raises:
         ClusterError: the API server does not answer, or does not let us.
     """
     listing = await api.list_all(_pods_path(workload), {"labelSelector": workload.pod_selector})
     now = time.monotonic_ns()
-    return [objects.pod(raw, now, Change.LISTED, with_spec=True) for raw in listing.items]
+    own = await _own(api, workload, listing.items)
+    return [objects.pod(raw, now, Change.LISTED, with_spec=True) for raw in own]
+
+
+async def find_beside(
+    api: Api, workloads: Sequence[WorkloadSeen], services: Sequence[ServiceSeen], own: Iterable[PodSeen]
+) -> list[PodSeen]:
+    """The pods that these Services have beside the workloads' `own`, as they are now.
+
+    Raises:
+        ClusterError: the API server does not answer, or does not let us.
+    """
+    ours, found = {pod.uid for pod in own}, dict[str, PodSeen]()
+    for selector in selectors_beside(services, workloads):
+        listing = await api.list_all(_pods_path(workloads[0]), {"labelSelector": selector})
+        now = time.monotonic_ns()
+        for raw in listing.items:
+            pod = objects.pod(raw, now, Change.LISTED, with_spec=False)
+            if pod.uid not in ours and is_backend(pod.labels, services):
+                found[pod.uid] = pod
+    return list(found.values())
+
+
+async def _own(api: Api, workload: WorkloadSeen, raws: list[Json]) -> list[Json]:
+    """Without those that another controller has: the selectors of two workloads may overlap."""
+    if workload.kind != "Deployment":
+        mine = [("", ""), (workload.kind, workload.name)]
+        return [raw for raw in raws if objects.controller_of(raw)[:2] in mine]
+    sets = {uid for kind, _, uid in map(objects.controller_of, raws) if kind == "ReplicaSet"}
+    foreign: set[str] = set()
+    if len(sets) > 1:  # of one alone there is nobody to tell it from
+        path = f"/apis/apps/v1/namespaces/{workload.namespace}/replicasets"
+        for raw in await _list_or_nothing(api, path, {"labelSelector": workload.pod_selector}):
+            kind, _, owner = objects.controller_of(raw)
+            if kind == "Deployment" and owner != workload.uid:
+                foreign.add(str(raw["metadata"].get("uid", "")))
+    return [
+        raw for raw in raws if (kept := objects.controller_of(raw))[0] in ("", "ReplicaSet") and kept[2] not in foreign
+    ]
 
 
 async def find_services(api: Api, workload: WorkloadSeen) -> list[ServiceSeen]:

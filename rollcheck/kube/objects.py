@@ -290,6 +290,17 @@ def uid_and_version(raw: Json) -> tuple[str, str]:
     return _text(meta, "uid") or _text(meta, "name"), _text(meta, "resourceVersion")
 
 
+def labels_of(raw: Json) -> dict[str, str]:
+    """Of any object."""
+    return _strings(_map(_map(raw, "metadata"), "labels"))
+
+
+def controller_of(raw: Json) -> tuple[str, str, str]:
+    """Kind, name and uid of the controlling owner; empty where there is none."""
+    owner = _owner(_map(raw, "metadata"))
+    return _text(owner, "kind"), _text(owner, "name"), _text(owner, "uid")
+
+
 def selector_text(selector: Json) -> str:
     """A label selector as the query parameter `labelSelector` takes it, empty for one that selects everything."""
     terms = [f"{k}={v}" for k, v in _strings(_map(selector, "matchLabels")).items()]

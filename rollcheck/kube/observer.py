@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -21,13 +22,17 @@ from rollcheck.facts.cluster import Change, PodSeen, ReplicaSetSeen, ServiceSeen
 from rollcheck.facts.document import Fact
 from rollcheck.kube import objects
 from rollcheck.kube.actions.table import RESOURCES
-from rollcheck.kube.api import Api, CredentialsRefused, NoAnswer
+from rollcheck.kube.api import Api, CredentialsRefused, Json, NoAnswer
+from rollcheck.kube.beside import is_backend, selectors_beside
 from rollcheck.kube.reflector import Delta, Reflector, Resource
 from rollcheck.kube.tasks import one_error
 
 PING_EVERY_S = 5.0
 PING_WAIT_S = 5.0
 SILENT_AFTER_S = 15.0
+
+BESIDE = "beside "
+"""Stands, with the watch that told of them, for the owner of pods that are of none of the workloads."""
 
 GONE = (Change.DELETED, Change.VANISHED)
 
@@ -48,7 +53,8 @@ class Observer:
     Args:
         api: the API server.
         workload: the first workload as it was found; others: those beside it, in the same namespace.
-        services: the Services whose EndpointSlices count; with none, every slice that names one of our pods does.
+        services: the Services whose EndpointSlices count; with none, every slice that names one of our pods does. Pods
+            of other workloads that they have beside ours are facts too.
         sink: called, sync, with each fact in the order in which it arrived.
         on_life: called just before the facts of a pod's deletion, disappearance, exit or change of readiness, and of a
             change of endpoints, are recorded.
@@ -79,6 +85,9 @@ class Observer:
         self._api = api
         self._targets = (workload, *others)
         self._owners: dict[str, str] = {}
+        self._set_owners: dict[str, str] = {}
+        self._beside: dict[str, PodSeen] = {}
+        self._served = tuple(services)
         self._services = {s.name for s in services}
         self._sink = sink
         self._on_life = on_life or (lambda: None)
@@ -155,8 +164,10 @@ class Observer:
             if one.kind == "Deployment":
                 plan.append((Resource("replicasets", f"{apps}/replicasets", labels=ours), self._take_replica_set))
             plan.append((Resource("pods", f"{core}/pods", labels=ours), partial(self._take_pod, one)))
+        beside = selectors_beside(self._served, self._targets)
         return [
             *plan,
+            *((Resource("pods", f"{core}/pods", labels=text), partial(self._take_beside, text)) for text in beside),
             (Resource("endpointslices", f"{discovery}/endpointslices", labels=slices), self._take_slice),
             (Resource("horizontalpodautoscalers", f"{scaling}/horizontalpodautoscalers"), self._take_autoscaler),
             (Resource("events", f"{core}/events"), self._take_event),
@@ -191,6 +202,7 @@ class Observer:
 
     def _take_replica_set(self, delta: Delta, seen_ns: Instant) -> None:
         seen = objects.replica_set(delta.raw, seen_ns, delta.change)
+        self._set_owners[seen.uid] = seen.owner_uid
         if seen.owner_uid not in {w.uid for w in self._targets} and seen.uid not in self.replica_sets:
             return  # another workload's, whose labels happen to fit
         self._uids.add(seen.uid)
@@ -199,16 +211,59 @@ class Observer:
 
     def _take_pod(self, target: WorkloadSeen, delta: Delta, seen_ns: Instant) -> None:
         uid, _ = objects.uid_and_version(delta.raw)
-        if self._owners.setdefault(uid, target.ref) != target.ref:
-            return  # two selectors pick it: the first tells of it
+        if uid not in self._owners:
+            self._owners[uid] = self._whose(target, delta.raw)
+        whose = self._owners[uid]
+        if whose == target.ref:
+            self._keep_pod(self.pods, delta, seen_ns, workload=whose if len(self._targets) > 1 else "")
+        elif whose == BESIDE + target.ref and is_backend(objects.labels_of(delta.raw), self._served):
+            self._keep_pod(self._beside, delta, seen_ns, beside=True)
+
+    def _take_beside(self, selector: str, delta: Delta, seen_ns: Instant) -> None:
+        """A pod of somebody else's that a Service of ours has as well."""
+        uid, _ = objects.uid_and_version(delta.raw)
+        labels = objects.labels_of(delta.raw)
+        if any(objects.selects(w.selector, labels) for w in self._targets):
+            return  # the watch of that workload's pods tells of it
+        if self._owners.setdefault(uid, BESIDE + selector) == BESIDE + selector:  # else another watch told of it first
+            self._keep_pod(self._beside, delta, seen_ns, beside=True)
+
+    def _keep_pod(
+        self,
+        present: dict[str, PodSeen],
+        delta: Delta,
+        seen_ns: Instant,
+        *,
+        workload: str = "",
+        beside: bool = False,
+    ) -> None:
+        uid, _ = objects.uid_and_version(delta.raw)
         seen = objects.pod(delta.raw, seen_ns, delta.change, with_spec=uid not in self._specs_known)
-        before = self.pods.get(uid)
+        if workload or beside:
+            seen = replace(seen, workload=workload, beside=beside)
+        before = present.get(uid)
         if before is not None and is_life(before, seen):
             self._on_life()
         self._specs_known.add(uid)
         self._uids.add(uid)
-        _keep(self.pods, seen)
+        _keep(present, seen)
         self._sink(seen)
+
+    def _whose(self, target: WorkloadSeen, raw: Json) -> str:
+        """Which workload a pod is of that the selector of `target` picks: selectors of two may overlap.
+
+        Where that cannot be told by its controller, it is the one whose selector picked it first.
+        """
+        kind, name, uid = objects.controller_of(raw)
+        owner = self._set_owners.get(uid, uid)
+        for one in self._targets:
+            present = self.workloads[one.ref]
+            if owner in (one.uid, present.uid if present else ""):
+                return one.ref
+        if kind == "ReplicaSet" and target.kind == "Deployment":
+            return BESIDE + target.ref if uid in self._set_owners else target.ref
+        own = not kind or (kind, name) == (target.kind, target.name)
+        return target.ref if own else BESIDE + target.ref
 
     def _take_slice(self, delta: Delta, seen_ns: Instant) -> None:
         seen = objects.endpoint_slice(delta.raw, seen_ns, delta.change)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 Json = dict[str, Any]
 
@@ -135,6 +136,32 @@ def _moved_ports(raw: Json) -> dict[str, int]:
     except ValueError:
         return {}
     return {k: v for k, v in moved.items() if isinstance(v, int)} if isinstance(moved, dict) else {}
+
+
+def service_behind(url: str, candidates: Iterable[Candidate]) -> str:
+    """The Service that a URL of the user's own leads to, where one of the known ways in is alike; empty where none is.
+
+    Host and port tell; of a NodePort the port does, which is one Service's on every node; of several paths of an
+    Ingress the longest that the URL begins with.
+    """
+    asked = urlsplit(url)
+    found: dict[str, int] = {}
+    for candidate in candidates:
+        way = urlsplit(candidate.url)
+        same = (way.hostname, _port_of(way)) == (asked.hostname, _port_of(asked))
+        node_port = candidate.kind == "nodeport" and _port_of(way) == _port_of(asked)
+        if candidate.url and (same or node_port) and (asked.path or "/").startswith(way.path or "/"):
+            found[candidate.service] = max(found.get(candidate.service, 0), len(way.path))
+    longest = [service for service, length in found.items() if length == max(found.values())]
+    return longest[0] if len(longest) == 1 else ""
+
+
+def _port_of(url: SplitResult) -> int:
+    """0 where the URL has one that is none."""
+    try:
+        return url.port or (443 if url.scheme == "https" else 80)
+    except ValueError:
+        return 0
 
 
 def node_addresses(nodes: Iterable[Json], hosting: set[str], *, local: bool) -> list[str]:

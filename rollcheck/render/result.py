@@ -163,6 +163,7 @@ def pod_report(axis: Axis, pod: PodLife) -> r.PodReport:
         name=pod.name,
         uid=pod.uid,
         node=pod.node,
+        workload=pod.workload,
         generation=pod.generation,  # type: ignore[arg-type]  # pydantic checks it
         template_hash=pod.template_hash,
         created=moment(pod.created),

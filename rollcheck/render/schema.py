@@ -233,6 +233,7 @@ class PodReport(Model):
     name: Text
     uid: Text
     node: Text
+    workload: Text = Field(description="the replaced workload that it is of; empty for pods of another one beside it")
     generation: Literal["old", "new", "other"]
     template_hash: Text
     created: MomentSeen

@@ -18,6 +18,7 @@ from blackbox import (
     USAGE,
     Ended,
     assert_attributed,
+    assert_lossless,
     assert_one_sentence,
     assert_sums,
     command_line,
@@ -31,8 +32,6 @@ pytestmark = pytest.mark.cluster
 Tell = Callable[..., Story]
 SHORT = ("--qps", "40", "--baseline", "2s", "--tail", "2s")
 GOOD = {"ON_TERM": "drain", "DRAIN_WAIT": "4"}
-OWN_TROUBLE = ("the generator was late", "the event loop", "stood still")
-"""Why a run on a busy machine proves nothing, whatever the workload did."""
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +74,6 @@ def act(story: Story, action: str, *flags: str) -> Ended:
     if story.workload.kind == "Deployment":
         story.ns.wait_available("web")
     return story.rollcheck("--action", action, *SHORT, *flags)
-
-
-def assert_lossless(run: Ended) -> None:
-    """Graceful; on a machine that is too busy to say so, at least nothing was lost."""
-    result = run.result
-    assert result["attempts"]["failed"] == 0, run
-    ours = all(any(word in reason for word in OWN_TROUBLE) for reason in result["reasons"])
-    assert run.code == GRACEFUL or (run.code == INCONCLUSIVE and ours), run
-    assert_sums(run)
 
 
 def same_image(story: Story) -> str:
@@ -296,7 +286,7 @@ class TestDrains:
         assert schedulable(cluster, node)
         taken = run.result["steps"]
         assert [s["verb"] for s in (taken[0], taken[-1])] == ["cordon", "uncordon"], taken
-        refused = taken[1:-1]
+        refused = [s for s in taken[1:-1] if s["target"].count("/") == 1]  # others have their namespace before them
         assert {(s["verb"], s["status"], s["refusal"], s["budget"]) for s in refused} == {
             ("evict", 429, "budget", "web-budget")
         }

@@ -404,3 +404,39 @@ def test_an_ingress_whose_status_names_another_port_is_asked_there():
     found = routes.ingress_candidates(raw, ["web"], {"shop.test": False})
 
     assert [(c.url, c.connect_host) for c in found] == [("http://shop.test:10080/", "127.16.0.2")]
+
+
+def way(url: str, kind: str, service: str) -> Candidate:
+    return Candidate(url=url, kind=kind, service=service, description=service)
+
+
+WAYS = [
+    way("http://10.0.0.1:30080/", "nodeport", "web"),
+    way("http://10.0.0.1:30081/", "nodeport", "api"),
+    way("http://10.96.0.5/", "clusterip", "web"),
+    way("https://shop.test/", "ingress", "web"),
+    way("https://shop.test/api/", "ingress", "api"),
+]
+
+
+@pytest.mark.parametrize(
+    ("url", "service"),
+    [
+        ("http://10.0.0.1:30081/health", "api"),
+        ("http://10.0.0.9:30081/", "api"),
+        ("http://10.96.0.5:80/", "web"),
+        ("https://shop.test/cart", "web"),
+        ("https://shop.test/api/orders", "api"),
+        ("https://elsewhere.test/", ""),
+        ("http://10.0.0.1:99999999/", ""),
+    ],
+)
+def test_the_service_behind_a_url_of_the_users_own_is_told_by_host_port_and_path(url: str, service: str) -> None:
+    assert routes.service_behind(url, WAYS) == service
+
+
+def test_a_url_that_could_be_two_services_is_told_to_be_none() -> None:
+    assert (
+        routes.service_behind("http://a/", [way("http://a/", "ingress", "web"), way("http://a/", "ingress", "api")])
+        == ""
+    )

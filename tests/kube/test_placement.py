@@ -15,7 +15,7 @@ Json = dict[str, Any]
 ZONE = "topology.kubernetes.io/zone"
 HOST = "kubernetes.io/hostname"
 REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
-WEB = {"matchLabels": {"app": "web"}}
+WEB: Json = {"matchLabels": {"app": "web"}}
 
 
 def pod(name: str = "web-1", on: str = "n1", *, app: str = "web", namespace: str = "shop", **spec: Any) -> Json:
@@ -45,7 +45,7 @@ def hungry(**requests: str) -> Json:
     return {"containers": [{"name": "app", "resources": {"requests": requests}}]}
 
 
-SPOT = {"key": "spot", "value": "yes", "effect": "NoSchedule"}
+SPOT: Json = {"key": "spot", "value": "yes", "effect": "NoSchedule"}
 
 
 def terms(key: str, value: str) -> Json:
@@ -76,6 +76,9 @@ class TestTheNodeItself:
         assert refused(pod(**spec), [], to=to) == why
 
 
+GPU: Json = {"example.com/gpu": "1"}
+
+
 class TestRoom:
     @pytest.mark.parametrize(
         ("one", "there", "to", "why"),
@@ -84,15 +87,15 @@ class TestRoom:
             (pod(**hungry(cpu="1500m")), [pod("x", "n2", **hungry(cpu="600m"))], node("n2"), "too little cpu"),
             (pod(**hungry(memory="2Gi")), [], node("n2"), "too little memory"),
             (pod(), [pod("x", "n2")], node("n2", pods="1"), "it holds 1 pods already"),
-            (pod(**hungry(**{"example.com/gpu": "1"})), [], node("n2"), "too little example.com/gpu"),
-            (pod(**hungry(**{"example.com/gpu": "1"})), [], node("n2", **{"example.com/gpu": "1"}), ""),
+            (pod(**hungry(**GPU)), [], node("n2"), "too little example.com/gpu"),
+            (pod(**hungry(**GPU)), [], node("n2", **GPU), ""),
         ],
     )
     def test_requests_and_the_number_of_pods(self, one: Json, there: list[Json], to: Json, why: str) -> None:
         assert refused(one, there, to=to) == why
 
     def test_a_host_port_is_taken_once(self) -> None:
-        port = {"containers": [{"name": "app", "ports": [{"hostPort": 80}]}]}
+        port: Json = {"containers": [{"name": "app", "ports": [{"hostPort": 80}]}]}
         assert refused(pod(**port), [pod("x", "n2", **port)]) == "host port 80 is taken"
 
     def test_pods_that_ended_take_no_room(self) -> None:
@@ -189,7 +192,7 @@ class TestTopologySpread:
         assert "1 there" in refused(one, [other])
 
 
-CLAIMED = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
+CLAIMED: Json = {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]}
 
 
 def volumes(modes: tuple[str, ...] = ("ReadWriteOnce",), labels: Json | None = None, **spec: Any) -> Volumes:
@@ -202,7 +205,7 @@ def volumes(modes: tuple[str, ...] = ("ReadWriteOnce",), labels: Json | None = N
     )
 
 
-LOCAL = {"local": {"path": "/disk"}, "nodeAffinity": {"required": terms(HOST, "n1")}}
+LOCAL: Json = {"local": {"path": "/disk"}, "nodeAffinity": {"required": terms(HOST, "n1")}}
 
 
 class TestVolumes:

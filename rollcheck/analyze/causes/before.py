@@ -56,7 +56,7 @@ def _at_some_end(scene: Scene, at: Instant) -> bool:
 
 @once
 def _ends(scene: Scene) -> Spans:
-    return Spans(Window(start=e.stops - SLACK_NS, end=e.exit.end + SECOND) for e in scene.endings)
+    return Spans(Window(start=e.stops - SLACK_NS, end=e.exit.end + SECOND) for e in scene.met)
 
 
 def _constant(gaps: Sequence[int]) -> bool:

@@ -58,14 +58,14 @@ def deaf_windows(scene: Scene, attempts: Iterable[Attempt]) -> dict[str, Window]
     It ends with the pod's first good answer where responses name pods, else with the last of an unbroken row of
     refusals.
     """
-    if not any(has_no_readiness(pod) for pod in scene.newcomers):
+    if not any(has_no_readiness(pod) for pod in scene.new_backends):
         return {}
     refused = sorted(began(a) for a in attempts if maybe_deaf(scene, a))
     first_answers: dict[str, Instant] = {}
     for tally in scene.timeline.tallies:
         first_answers[tally.pod] = min(tally.first_sent_ns, first_answers.get(tally.pod, tally.first_sent_ns))
     windows = {}
-    for pod in scene.newcomers:
+    for pod in scene.new_backends:
         at = joined(pod)
         if at is None or not has_no_readiness(pod):
             continue
@@ -91,7 +91,7 @@ def mode_07_no_readiness(
     """New pods are Ready as soon as they start, and refuse clients until they listen."""
     if not attempts:
         return None
-    pods = [p for p in scene.newcomers if p.name in windows]
+    pods = [p for p in scene.new_backends if p.name in windows]
     spec = next((p.spec for p in pods if p.spec is not None), None)
     main = main_container(spec)
     ends_with_run = any(w.end >= scene.timeline.window.end - DEAF_GAP_NS for w in windows.values())
@@ -132,10 +132,10 @@ def persistent_kinds(scene: Scene) -> dict[Kind, float]:
     By then nothing is replaced any more, so what still fails is not the replacement but what it brought.
     """
     tail = scene.stage(Stage.TAIL)
-    first = min((at for p in scene.newcomers if (at := joined(p)) is not None), default=None)
+    first = min((at for p in scene.new_backends if (at := joined(p)) is not None), default=None)
     if tail is None or first is None:
         return {}
-    joins = [at for p in scene.newcomers if (at := joined(p)) is not None]
+    joins = [at for p in scene.new_backends if (at := joined(p)) is not None]
     settled = max(tail.start + tail.length // 2, max(joins) + SETTLE_NS)
     half = Window(start=settled, end=max(settled, tail.end))
     if half.length < SECOND:
@@ -162,7 +162,7 @@ def of_new_version(scene: Scene, attempts: Iterable[Attempt]) -> list[Attempt]:
     Where responses name pods, only those of new pods.
     """
     lasting = persistent_kinds(scene)
-    first = min((at for p in scene.newcomers if (at := joined(p)) is not None), default=None)
+    first = min((at for p in scene.new_backends if (at := joined(p)) is not None), default=None)
     if first is None:
         return []
     mine = [a for a in attempts if began(a) >= first - SLACK_NS and _may_be_new(scene, a)]
@@ -194,7 +194,7 @@ def _age(scene: Scene, attempt: Attempt) -> int | None:
 @once
 def _joined_by_name(scene: Scene) -> dict[str, Instant | None]:
     """Of the first new pod of each name."""
-    return {p.name: joined(p) for p in reversed(scene.newcomers)}
+    return {p.name: joined(p) for p in reversed(scene.new_backends)}
 
 
 def mode_19_new_version_broken(
@@ -231,7 +231,7 @@ def of_young_pods(scene: Scene, attempts: Iterable[Attempt]) -> list[Attempt]:
     By name where responses tell it. Else by time, and then only bad answers, since anything else may be another
     pod's.
     """
-    ready_at = sorted(at for p in scene.newcomers if not has_no_readiness(p) and (at := joined(p)) is not None)
+    ready_at = sorted(at for p in scene.new_backends if not has_no_readiness(p) and (at := joined(p)) is not None)
     found = []
     for attempt in attempts:
         if scene.pod_of(attempt):
@@ -252,7 +252,7 @@ def mode_08_ready_too_early(scene: Scene, attempts: Sequence[Attempt]) -> Cause 
     if not attempts:
         return None
     named = sorted({name for a in attempts if (name := scene.pod_of(a))})
-    spec = next((p.spec for p in scene.newcomers if p.spec is not None), None)
+    spec = next((p.spec for p in scene.new_backends if p.spec is not None), None)
     main = main_container(spec)
     probe = main.readiness if main else None
     fix = readiness_patch(spec) if probe is not None and probe.kind == "tcp" else ""

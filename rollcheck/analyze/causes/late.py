@@ -77,7 +77,7 @@ class Reaches:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        ends = scene.endings
+        ends = scene.met
         self._named: dict[str, list[Ending]] = defaultdict(list)
         for ending in ends:
             self._named[ending.pod.name].append(ending)

@@ -92,7 +92,7 @@ def outage_mode(scene: Scene) -> int | None:
     """The mode by which there may have been no pod at all."""
     if rolled(scene):
         return allowed_outage(scene.workload)
-    return 14 if scene.endings else None
+    return 14 if scene.met else None
 
 
 def no_advice(timeline: Timeline) -> str:
@@ -103,7 +103,7 @@ def no_advice(timeline: Timeline) -> str:
     """
     scene = Scene(timeline)
     mode = outage_mode(scene)
-    if mode is None or not scene.endings or (timeline.ready_endpoints and not empty_spans(scene)):
+    if mode is None or not scene.met or (timeline.ready_endpoints and not empty_spans(scene)):
         return ""
     return (
         f"no preStop is recommended: no other pod was ready while old ones ended ({NAMES[mode]}), so none could have"
@@ -120,7 +120,7 @@ def in_outage(scene: Scene, attempts: Iterable[Attempt]) -> tuple[int, list[Atte
     mode, spans = outage_mode(scene), empty_spans(scene)
     if mode is None or not spans:
         return None
-    lag = SYNC_NS if any(has_no_readiness(p) for p in scene.newcomers) else scene.propagation_ns
+    lag = SYNC_NS if any(has_no_readiness(p) for p in scene.newcomers if p.backend) else scene.propagation_ns
     wide = Spans(Window(start=w.start - SLACK_NS, end=w.end + lag) for w in spans)
     pool = list(attempts)
     lasting = persistent_kinds(scene)
@@ -213,7 +213,7 @@ def mode_14_all_at_once(scene: Scene, attempts: Sequence[Attempt], spans: Sequen
     workload = scene.workload
     if not attempts:
         return None
-    gone = [e.pod for e in scene.endings if e.pod.deleted is not None]
+    gone = [e.pod for e in scene.met if e.pod.deleted is not None]
     nodes = sorted({p.node for p in gone if p.node})
     deleted = [p.deleted.seen_ns for p in gone if p.deleted is not None]
     within = (max(deleted) - min(deleted)) / SECOND
@@ -253,7 +253,7 @@ def _outage(
     advice: str,
 ) -> Cause:
     competing = []
-    if any(e.at_once for e in scene.endings):
+    if any(e.at_once for e in scene.met):
         competing.append((1, "the old pods also exited at once on SIGTERM, before every proxy knew"))
     if any(w.end >= scene.timeline.window.end for w in spans):
         competing.append((20, "no pod was ready until the run ended: the new ones did not come up"))
@@ -265,7 +265,7 @@ def _outage(
         evidence=[
             *(f"no ready endpoint {scene.span(w)} ({w.length / SECOND:.2f} s)" for w in spans),
             rule,
-            *pod_lines(scene, scene.endings),
+            *pod_lines(scene, scene.met),
         ],
         competing=competing,
         fix=fix,

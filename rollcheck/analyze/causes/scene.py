@@ -96,20 +96,34 @@ class Scene:
         return tuple(sorted((e for e in ends if e is not None), key=lambda e: (e.exit.start, e.pod.name)))
 
     @cached_property
+    def met(self) -> tuple[Ending, ...]:
+        """Those of pods that requests may have come to: none else can have lost one."""
+        return tuple(e for e in self.endings if e.pod.backend)
+
+    @cached_property
     def newcomers(self) -> tuple[PodLife, ...]:
         """The pods of the new generation, those included that a later action of the run replaced again."""
         return tuple(p for p in self.timeline.pods if p.generation == "new" or p.arrived)
 
     @cached_property
-    def workload(self) -> WorkloadSeen | None:
-        """The workload as it was when the replacement began: its strategy decides how many pods may be missing."""
-        before = [w for w in self.timeline.workloads if w.seen_ns <= self.origin]
-        return before[-1] if before else next(iter(self.timeline.workloads), None)
+    def new_backends(self) -> tuple[PodLife, ...]:
+        """Those that requests may have come to."""
+        return tuple(p for p in self.newcomers if p.backend)
 
     @cached_property
-    def latest_workload(self) -> WorkloadSeen | None:
-        """The workload as it was last seen: what a patch applies to."""
-        return self.timeline.workloads[-1] if self.timeline.workloads else None
+    def workload(self) -> WorkloadSeen | None:
+        """The workload as it was when the replacement began: its strategy decides how many pods may be missing.
+
+        Of several the first, whose URL is asked.
+        """
+        ours = [w for w in self.timeline.workloads if w.ref == self.header.workload] or self.timeline.workloads
+        before = [w for w in ours if w.seen_ns <= self.origin]
+        return before[-1] if before else next(iter(ours), None)
+
+    @cached_property
+    def latest_workloads(self) -> tuple[WorkloadSeen, ...]:
+        """Each workload as it was last seen."""
+        return tuple({w.ref: w for w in self.timeline.workloads}.values())
 
     @cached_property
     def connections(self) -> dict[int, Connection]:
@@ -119,7 +133,7 @@ class Scene:
     @cached_property
     def new_names(self) -> frozenset[str]:
         """Names of the pods of the new generation."""
-        return frozenset(p.name for p in self.newcomers)
+        return frozenset(p.name for p in self.new_backends)
 
     def stage(self, stage: Stage) -> Window | None:
         """The span of a stage, None when the run did not come to it."""

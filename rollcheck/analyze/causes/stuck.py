@@ -47,8 +47,8 @@ def stuck_facts(scene: Scene) -> list[str]:
         f"pod {p.name}: not ready at the end, {p.unready_reason}, created {scene.at(p.created.seen_ns)}"
         for p in pods[:MOST_PODS]
     ]
-    workload = scene.latest_workload
-    for condition in workload.conditions if workload and workload.seen_ns >= scene.origin else ():
+    changed = [w for w in scene.latest_workloads if w.seen_ns >= scene.origin]
+    for condition in (condition for workload in changed for condition in workload.conditions):
         deadline = condition.type == "Progressing" and condition.reason == "ProgressDeadlineExceeded"
         if deadline or (condition.type == "ReplicaFailure" and condition.status == "True"):
             facts.append(f"{condition.type}: {condition.reason}: {condition.message}".rstrip(": "))
