@@ -7,6 +7,9 @@ from rollcheck.facts.attempts import Outcome
 KNOWN_BYTES = 4_096
 """Answers up to this size are remembered; hashing larger ones costs more than it saves."""
 KNOWN_LIMIT = 512
+ROOMY, SNUG = 8_192, 479
+"""Bytes to read at first: nearly every answer fits into the former; for the latter Python has room at hand (its own
+allocator serves up to 512 bytes, 33 of which are the object's)."""
 
 
 class Answer:

@@ -19,7 +19,7 @@ from uuid import uuid4
 from rollcheck.facts.attempts import Lane, Outcome, Phase
 from rollcheck.facts.clock import SECOND, Instant
 from rollcheck.facts.connections import ClosedBy
-from rollcheck.load.answers import Answer
+from rollcheck.load.answers import ROOMY, SNUG, Answer
 from rollcheck.load.connection import (
     AWAITING,
     CLOSED,
@@ -51,8 +51,6 @@ from rollcheck.load.transport import (
 from rollcheck.load.wire import WireError
 
 CHUNK = 65_536
-FIRST_CHUNK = 8_192
-"""Nearly every answer fits; room for a large one costs more than it holds."""
 READS_PER_EVENT = 16
 """Reads of one connection before the others get their turn."""
 UUID_MARK = b"00000000-0000-4000-8000-000000000000"
@@ -344,7 +342,9 @@ class Reactor:
         close only as long as they are newer than what is read.
         """
         if self._tls is None:
-            return len(data) in {CHUNK, FIRST_CHUNK}
+            if len(data) == SNUG:
+                connection.lane.book.chunk = ROOMY  # answers have become longer, and are not known by a part of them
+            return len(data) in {CHUNK, ROOMY, SNUG}
         return connection.sock.pending() > 0  # type: ignore[union-attr]
 
     def _take_in(self, connection: Connection, data: bytes, events: int) -> bool:

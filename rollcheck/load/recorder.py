@@ -16,7 +16,7 @@ from rollcheck.facts.attempts import Attempt, ConnectionUse, Lane, Outcome, Stag
 from rollcheck.facts.clock import MILLISECOND, Instant
 from rollcheck.facts.connections import Connection
 from rollcheck.facts.wiretotals import AccessLine, Moments, SlotTotals
-from rollcheck.load.answers import Answer
+from rollcheck.load.answers import ROOMY, SNUG, Answer
 from rollcheck.load.intervals import RawInterval, RawLags, RawLatencies, RawWireTotals, Settler, Tallies
 from rollcheck.load.progress import Progress
 
@@ -71,6 +71,7 @@ class LaneBook:
         connects: nanoseconds that connecting took, likewise.
         known: answers met before, by their bytes; each counts how often it came again since the last fold.
         quick: those of them after which the connection is free for the next request.
+        chunk: how much to read at first: all that any of them holds, and little where they are short.
         reusing: whether its lane uses a connection again.
         failed_total, not_sent_total: of the whole run.
         headers, totals: sizes of the answers.
@@ -79,6 +80,7 @@ class LaneBook:
     __slots__ = (
         "_flushed",
         "_ok_total",
+        "chunk",
         "connects",
         "detailed",
         "failed",
@@ -110,6 +112,7 @@ class LaneBook:
         self.connects: array[int] = array("q")
         self.known: dict[bytes, Answer] = {}
         self.quick: dict[bytes, Answer] = {}
+        self.chunk = ROOMY
         self.headers, self.totals = RunningMoments(), RunningMoments()
         self._ok_total = self.failed_total = self.not_sent_total = 0
         self._open()
@@ -182,6 +185,7 @@ class LaneBook:
         answer.known = True
         if answer.keep_alive and self.reusing:
             self.quick[data] = answer
+        self.chunk = SNUG if max(map(len, self.known)) < SNUG else ROOMY
 
     def flush(self) -> RawLatencies:
         """Take out the latencies gathered so far; they stay counted."""

@@ -15,7 +15,7 @@ from rollcheck.load.connection import AWAITING, IDLE, Connection
 from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import Arrival, LaneState
 from rollcheck.load.poller import READABLE, Ready
-from rollcheck.load.reactor import FIRST_CHUNK, Reactor
+from rollcheck.load.reactor import Reactor
 from rollcheck.load.timer import Clock
 
 RELEASE_BATCH = 16
@@ -61,13 +61,13 @@ class Sprint:
             if event != readable or connection.state != awaiting:
                 reactor.handle(fd, event)
                 continue
+            book = connection.lane.book
             recv = connection.recv  # called as an attribute, Python 3.11 would look for a method first
             try:
-                data = recv(FIRST_CHUNK)
+                data = recv(book.chunk)
             except OSError as e:
                 reactor.on_recv_error(connection, e, event)
                 continue
-            book = connection.lane.book
             answer = book.quick.get(data)
             if answer is None:
                 reactor.take_data(connection, data, event)
@@ -102,8 +102,9 @@ class Sprint:
         readable, awaiting = READABLE, AWAITING
         book = lane.book
         add, known, request = book.services.append, book.quick, lane.request
-        size, first = len(request), seq
+        size, first, chunk = len(request), seq, book.chunk
         last, run = _NOBODY, 0
+        same: bytes | None = None
         for fd, event in events:
             try:
                 connection = table[fd]
@@ -114,20 +115,22 @@ class Sprint:
                 continue
             recv = connection.recv  # called as an attribute, Python 3.11 would look for a method first
             try:
-                data = recv(FIRST_CHUNK)
+                data = recv(chunk)
             except OSError as e:
                 reactor.on_recv_error(connection, e, event)
                 continue
-            try:
-                answer = known[data]
-            except KeyError:
-                reactor.take_data(connection, data, event)
-                continue
+            if data != same:  # a comparison is cheaper than a look into a dict, which has to hash them
+                try:
+                    answer = known[data]
+                except KeyError:
+                    last.hits += run
+                    last, same, run = _NOBODY, None, 0  # what is known may be forgotten now
+                    reactor.take_data(connection, data, event)
+                    continue
+                last.hits += run
+                last, same, run = answer, data, 0
             now = clock()
             add(now - connection.sent)
-            if answer is not last:
-                last.hits += run
-                last, run = answer, 0
             run += 1
             connection.requests += 1
             connection.seq = seq

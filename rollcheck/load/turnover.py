@@ -15,7 +15,7 @@ from rollcheck.load.arrivals import Arrivals
 from rollcheck.load.connection import AWAITING, CLOSED, CONNECTING, Connection
 from rollcheck.load.lanes import LaneState
 from rollcheck.load.poller import GONE, INTEREST, READABLE, Ready
-from rollcheck.load.reactor import FIRST_CHUNK, Reactor
+from rollcheck.load.reactor import Reactor
 from rollcheck.load.resolver import Resolver
 from rollcheck.load.timer import Clock
 from rollcheck.load.transport import STREAM
@@ -42,6 +42,7 @@ class Turnover:
         reactor, clock, table = self._reactor, self._clock, self._reactor.table
         book, spare = lane.book, lane.spare
         known, closed_loop, possible = book.known, lane.closed_loop, self.possible
+        chunk = book.chunk
         done = over = 0
         for fd, event in events:
             try:
@@ -53,7 +54,7 @@ class Turnover:
                 continue
             recv = connection.recv
             try:
-                data = recv(FIRST_CHUNK)
+                data = recv(chunk)
             except OSError as e:
                 reactor.on_recv_error(connection, e, event)
                 continue

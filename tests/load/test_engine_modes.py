@@ -16,6 +16,7 @@ from rollcheck.facts.connections import Connection as ConnectionFact
 from rollcheck.facts.document import LanePlan
 from rollcheck.facts.health import HealthSample
 from rollcheck.facts.wiretotals import AccessLine, SlotTotals, WireTotals
+from rollcheck.load.answers import ROOMY, SNUG
 from rollcheck.load.engine import Engine
 from rollcheck.load.histogram import Histogram
 from rollcheck.load.intervals import Raw, Settler
@@ -25,6 +26,7 @@ from rollcheck.load.plan import LoadPlan, parse_target
 pytestmark = pytest.mark.loopback
 
 FOUR = (LanePlan(lane="reused", share=1, connections=4),)
+ONE = (LanePlan(lane="reused", share=1, connections=1),)
 
 
 class Bench:
@@ -360,3 +362,57 @@ def test_a_failure_is_named_alike_in_its_line_and_in_the_counts(server):
         counted.update(interval.failures)
 
     assert counted == Counter(attempt.kind for attempt in bench.of(Attempt)) == {"body/truncated_body": 5}
+
+
+def of_size(total: int) -> bytes:
+    """A whole answer of so many bytes."""
+    spare = total - len(b"HTTP/1.1 200 OK\r\nContent-Length: 0000\r\n\r\n")
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %04d\r\n\r\n" % spare + b"a" * spare
+
+
+class Sizes:
+    """A script that gives answers of these sizes, in turn, all connections together."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self._sizes, self.given = sizes, []
+
+    def __call__(self, peer: scripted.Peer) -> None:
+        while head := peer.request():
+            size = self._sizes[len(self.given) % len(self._sizes)]
+            self.given.append(size)
+            peer.send(of_size(size))
+            if b"Connection: close" in head:
+                return
+
+
+@pytest.mark.parametrize("plan", [{}, {"keep_alive": False}, {"qps": 2000}])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [SNUG - 1, SNUG, SNUG + 1],
+        [100] * 30 + [2000] * 30,
+        [100, 2 * SNUG, ROOMY - 1, ROOMY, ROOMY + 1, 9900],
+    ],
+    ids=["at the edge", "short, then long", "all sorts"],
+)
+def test_answers_are_counted_whole_whatever_room_was_made_for_the_first_read(server, sizes, plan):
+    server.script = Sizes(sizes)
+    bench = Bench(server.url, calls=180, lanes=ONE, **plan).run()
+
+    [totals] = {fact.total_bytes for fact in bench.of(WireTotals)}
+    assert (bench.ok, bench.failed) == (180, 0)
+    assert (totals.count, totals.sum) == (180, sum(server.script.given))
+
+
+def test_an_end_right_after_answers_that_are_known_is_no_answer(server):
+    def script(peer: scripted.Peer) -> None:
+        for _ in range(10):
+            if not peer.request():
+                return
+            peer.send(OK)
+        peer.request()  # taken, and never answered
+
+    server.script = script
+    bench = Bench(server.url, calls=22, lanes=ONE).run()
+
+    assert (bench.ok, bench.failed) == (20, 2)
