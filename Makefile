@@ -4,7 +4,7 @@
 # make test          everything that needs no root, no cluster and no network
 # make sandbox-test  a part of it: the suite of the real cluster, on sandboxes
 # make cluster-test  the truth: on the cluster that KUBECONFIG names (see tests/cluster/README.md)
-# make bench         the load generator beside its peers, ~12 minutes; QUICK=1: two; BENCH='--only closed,tls': a part
+# make bench         the load generator beside its peers, ~15 minutes; QUICK=1: two; BENCH='--only closed,tls': a part
 # make bench-peers   fortio and locust into .peers (wrk, hey and nginx come from the system's packages)
 # make gallery       render the documents of reports/ anew: golden files, and what the docs show
 # make requirements  pin what pyproject.toml asks for, by hash
