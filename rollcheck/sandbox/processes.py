@@ -11,8 +11,9 @@ from pathlib import Path
 
 MARK = "ROLLCHECK_CONTAINER"
 """Set in the environment of every process of a container: tells whose a stray is."""
-LOOKS, LOOK_S = 5, 0.002
-"""How often, and how far apart, it is looked whether a signal stays blocked."""
+LOOKS, LOOK_S, ASLEEP = 250, 0.002, 5
+"""How often at most, and how far apart, it is looked whether a signal stays blocked; with how many looks at a
+sleeper it does."""
 
 
 def find_program(name: str, env: dict[str, str]) -> str:
@@ -59,25 +60,29 @@ def belongs(pid: int, container: str, leaders: set[int]) -> bool:
 def reaches_process_one(pid: int, number: int) -> bool:
     """Whether the kernel would deliver this signal to process 1: it is caught or blocked. True where nobody can say.
 
-    Blocked means blocked for good, as by a program that waits for its signals: while it forks, every program blocks
-    them all for a moment.
+    Blocked means blocked for good, as by a program that sleeps until a signal comes: while it forks, every program
+    blocks them all for a moment, which on a busy machine lasts until it gets its turn.
     """
     if number == signal.SIGKILL:
         return True
-    for look in range(LOOKS):
+    asleep = 0
+    for _ in range(LOOKS):
         try:
-            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-        except OSError:
+            said = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+            caught, blocked = (int(said[name], 16) >> (number - 1) & 1 for name in ("SigCgt", "SigBlk"))
+        except (OSError, KeyError):
             return True
-        masks = {
-            name: int(mask, 16) >> (number - 1) & 1
-            for name, _, mask in (line.partition(":") for line in lines)
-            if name in {"SigCgt", "SigBlk"}
-        }
-        if not masks or masks.get("SigCgt"):
-            return True
-        if not masks.get("SigBlk"):
-            return False
-        if look < LOOKS - 1:
-            time.sleep(LOOK_S)
+        if caught or not blocked:
+            return bool(caught) or _waits_for_signals(pid)
+        asleep += said.get("State", "").strip().startswith("S")
+        if asleep == ASLEEP:
+            break
+        time.sleep(LOOK_S)
     return True
+
+
+def _waits_for_signals(pid: int) -> bool:
+    """Whether it is in sigwait(3), for whose time Linux shows a signal as not blocked; False where nobody can say."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/wchan").read_text().startswith("do_sigtimedwait")
+    return False
