@@ -43,8 +43,11 @@ def running(program):
 
 def wait_until_asleep(pid):
     """Until the kernel can say what it waits for."""
-    while Path(f"/proc/{pid}/wchan").read_text() == "0":
+    for _ in range(2000):
+        if Path(f"/proc/{pid}/wchan").read_text() != "0":
+            return
         time.sleep(0.001)
+    pytest.skip("this kernel does not tell what a process waits for")
 
 
 def test_a_signal_that_is_blocked_for_a_moment_only_does_not_reach_process_one():
