@@ -8,13 +8,15 @@ from typing import Any, NamedTuple
 import trio
 
 from rollcheck.sandbox.registry import Registry
-from rollcheck.sandbox.resources import DAEMON_SETS, DEPLOYMENTS, PODS, STATEFUL_SETS, Resource
+from rollcheck.sandbox.resources import DAEMON_SETS, DEPLOYMENTS, EVENTS, PODS, STATEFUL_SETS, Resource
 from rollcheck.sandbox.status import ApiFailure
 
 Json = dict[str, Any]
 LOOK_S = 0.02
 STUCK_S = 3.0
 """How long all that is missing must look hopeless before nobody waits for it any more."""
+UNMOUNTED = "FailedMount"
+"""Everything is created before anybody waits: a ConfigMap that is not there by then will not come."""
 HARMLESS = ("ContainerCreating", "PodInitializing")
 
 
@@ -84,10 +86,8 @@ def is_available(workload: Workload, registry: Registry) -> bool:
 
 def is_stuck(registry: Registry, workload: Workload) -> bool:
     """Whether none of its pods that are missing looks as if it would come up."""
-    pods = _pods(registry, workload)
-    return bool(_failure_of(workload, registry)) or (
-        any(trouble(p) for p in pods) and all(trouble(p) or _ready(p) for p in pods)
-    )
+    missing = [pod for pod in _pods(registry, workload) if not _ready(pod)]
+    return bool(_failure_of(workload, registry)) or bool(missing and all(trouble(registry, p) for p in missing))
 
 
 def why_missing(registry: Registry, workload: Workload) -> str:
@@ -98,7 +98,9 @@ def why_missing(registry: Registry, workload: Workload) -> str:
     there = status.get("numberAvailable", status.get("availableReplicas", 0)) or 0
     why = _failure_of(workload, registry)
     if not why:
-        troubled = [(p, words) for p in _pods(registry, workload) if (words := trouble(p))]
+        missing = [pod for pod in _pods(registry, workload) if not _ready(pod)]
+        troubled = [(pod, words) for pod in missing if (words := trouble(registry, pod))]
+        troubled = troubled or [(pod, _said(event)) for pod in missing if (event := _warned(registry, pod))]
         if troubled:
             pod, words = troubled[0]
             more = f" (and {len(troubled) - 1} more)" if len(troubled) > 1 else ""
@@ -106,7 +108,7 @@ def why_missing(registry: Registry, workload: Workload) -> str:
     return f"{workload.title}: {there} of {wanted} pods are available; {why or 'the others are still starting'}"
 
 
-def trouble(pod: Json) -> str:
+def trouble(registry: Registry, pod: Json) -> str:
     """Reason and message of what keeps a pod from running, empty while nothing seems to."""
     status = pod.get("status") or {}
     for condition in status.get("conditions") or ():
@@ -116,7 +118,19 @@ def trouble(pod: Json) -> str:
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") and waiting["reason"] not in HARMLESS:
             return _said(waiting) + _ended(container)
-    return ""
+    event = _warned(registry, pod)
+    return _said(event) if event.get("reason") == UNMOUNTED else ""
+
+
+def _warned(registry: Registry, pod: Json) -> Json:
+    """The newest warning about it, the only place where some of what a kubelet waits for is said; empty for none."""
+    try:
+        events = registry.list(EVENTS, pod["metadata"].get("namespace"))
+    except ApiFailure:
+        return {}
+    about = (e for e in events if e.get("involvedObject", {}).get("uid") == pod["metadata"].get("uid"))
+    warnings = (e for e in about if e.get("type") == "Warning")
+    return max(warnings, key=lambda e: int(e["metadata"]["resourceVersion"]), default={})
 
 
 def _ended(container: Json) -> str:

@@ -9,6 +9,7 @@ from boxes import DEPLOYMENT as WEB
 
 from rollcheck.errors import UsageError
 from rollcheck.sandbox.deploying import LAST_APPLIED, deploy
+from rollcheck.sandbox.events import EventRecorder
 from rollcheck.sandbox.manifests import bundled, parse
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import DEPLOYMENTS, NAMESPACES, PODS, SERVICES
@@ -126,6 +127,31 @@ def test_a_workload_is_stuck_when_every_pod_is_and_says_why(registry):
     assert is_stuck(registry, only(registry))
     assert why_missing(registry, only(registry)) == (
         "deployment/web: 0 of 2 pods are available; pod web-1 (and 1 more): ErrImagePull: no such image"
+    )
+
+
+def warned(registry, pod, reason, message):
+    EventRecorder(registry, "kubelet", "node-1").emit(registry.get(PODS, "default", pod), "Warning", reason, message)
+
+
+def test_a_volume_that_cannot_be_mounted_is_said_and_nobody_waits_for_it(registry):
+    for name in ("web-1", "web-2"):
+        waiting(registry, name, "ContainerCreating", "")
+        warned(registry, name, "FailedMount", 'configmap "web-source" not found')
+
+    assert is_stuck(registry, only(registry))
+    assert why_missing(registry, only(registry)) == (
+        "deployment/web: 0 of 2 pods are available; pod web-1 (and 1 more): "
+        'FailedMount: configmap "web-source" not found'
+    )
+
+
+def test_pods_that_are_not_ready_are_said_with_what_was_last_warned_of(registry):
+    warned(registry, "web-2", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")
+
+    assert not is_stuck(registry, only(registry))
+    assert why_missing(registry, only(registry)).endswith(
+        "pod web-2: Unhealthy: Readiness probe failed: HTTP probe failed with statuscode: 503"
     )
 
 
