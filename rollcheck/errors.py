@@ -39,7 +39,15 @@ class ClusterUnreachable(ClusterError):
 
 
 class ClusterDenied(ClusterError):
-    """The API server does not let us (401 or 403)."""
+    """The API server does not let us (401 or 403).
+
+    Attributes:
+        causes: (reason, message) of each cause in the Status object's details.
+    """
+
+    def __init__(self, message: str, *, causes: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(message)
+        self.causes = causes
 
 
 class ClusterRefused(ClusterError):

@@ -55,7 +55,8 @@ class Step:
         status: HTTP status; None when no answer came.
         refusal: of an answer that was a refusal: "budget" (a PodDisruptionBudget does not allow it now), "unsettled"
             (a budget's controller has not caught up), "throttled" (the API server has too much to do), "budgets" (more
-            than one budget matches), else "other"; empty when it was done.
+            than one budget matches), "gone" (there was no such pod any more), "doomed" (its namespace is being deleted,
+            and it goes with that), else "other"; empty when it was done.
         message: the API server's own words of a refusal.
     """
 

@@ -384,7 +384,8 @@ class Api:
         if status == 403:
             return ClusterDenied(
                 f"the API server does not allow it (403): {words}; ask for this right, or choose another user with "
-                f"--context"
+                f"--context",
+                causes=_causes(answer),
             )
         kind = ClusterThrottled if status == 429 else ClusterRefused
         refused = kind(

@@ -10,10 +10,13 @@ from rollcheck.kube.api import Api, ClusterThrottled, CredentialsRefused, Json
 
 DONE, GONE = "", "gone"
 BUDGET, UNSETTLED, THROTTLED, BUDGETS, OTHER = "budget", "unsettled", "throttled", "budgets", "other"
-RETRIED = (BUDGET, UNSETTLED, THROTTLED)
-"""Refusals that may pass by themselves: kubectl drain tries again after 5 s."""
+DOOMED = "doomed"
+RETRIED = (BUDGET, UNSETTLED, THROTTLED, DOOMED)
+"""Refusals that may pass by themselves: kubectl drain tries again after 5 s. A pod whose namespace is being deleted is
+doomed: nothing may be created in there, evictions neither, but it goes by itself soon."""
 
 _BUDGET_CAUSE = "DisruptionBudget"
+_DOOMED_CAUSE = "NamespaceTerminating"
 _BUDGET_NAME = re.compile(r"[Tt]he disruption budget (\S+)")
 
 
@@ -61,7 +64,8 @@ async def evict(
     except CredentialsRefused:
         raise
     except ClusterDenied as e:
-        return Verdict(status=403, refusal=OTHER, message=str(e))
+        doomed = any(reason == _DOOMED_CAUSE for reason, _ in e.causes)
+        return Verdict(status=403, refusal=DOOMED if doomed else OTHER, message=str(e))
     except ClusterRefused as e:
         return judge(e)
     return Verdict(status=status)

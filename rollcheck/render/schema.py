@@ -88,7 +88,7 @@ class StepTaken(Model):
     target: Text
     status: int | None = Field(description="HTTP status of the answer, or the command's exit code")
     refusal: Text = Field(
-        description="budget, unsettled, throttled, budgets, gone or other; empty when it was not refused"
+        description="budget, unsettled, throttled, budgets, gone, doomed or other; empty when it was not refused"
     )
     budget: Text = Field(description="the disruption budget that refused it, where the API server names it")
     attempt: Count = Field(description="which try it was of this verb on this target in its round, from 1")

@@ -161,3 +161,13 @@ class TestBehindOneService:
         assert analysis.causes[0].mode == 1, analysis.causes
         assert any("old-3" in line for line in analysis.causes[0].evidence)
         assert any("old-3" in said and "ended during the run" in said for said in analysis.observations)
+
+    def test_what_a_canary_loses_that_exits_at_once_is_not_laid_to_a_pod_that_drains_at_the_same_time(self):
+        made = Story(named=False).pods(3).restart(at=10)
+        made.new_pod("new-1", created=10.1, ready=12).delete("old-3", at=12.0, **BAD)
+        made.delete("old-1", at=12.2, exit_after=6)
+        made.new_pod("new-2", created=13.1, ready=15).delete("old-2", at=19.1, exit_after=6)
+        document = canary(made.lose(Lane.FRESH, 12.0, 13.0).end(at=40).document())
+        named = [line for line in analyse(document).causes[0].evidence if line.startswith("pod ")]
+
+        assert [line.split(":")[0] for line in named] == ["pod old-3"]

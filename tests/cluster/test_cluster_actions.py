@@ -108,6 +108,19 @@ def watched(story: Story, *flags: str) -> Ended:
     return Ended(argv=argv, code=process.returncode, stdout=stdout, stderr=said, out=out)
 
 
+def beside(
+    story: Story, name: str, labels: dict[str, str], env: dict[str, str] | None = None, *, replicas: int = 1
+) -> Story:
+    """A further Deployment in the story's namespace, whose pods have these labels."""
+    made = Workload(name=name, env=env or GOOD, replicas=replicas)
+    deployment = made.deployment(story.ns.cluster.image)
+    deployment["spec"]["selector"]["matchLabels"] = labels
+    deployment["spec"]["template"]["metadata"]["labels"] = labels
+    story.ns.apply([made.config_map(), deployment])
+    story.ns.wait_available(name)
+    return story
+
+
 def steps(run: Ended) -> list[tuple[str, str]]:
     return [(step["verb"], step["target"]) for step in run.result["steps"]]
 
@@ -381,6 +394,45 @@ class TestOtherKinds:
 
         assert_lossless(run)
         assert replaced(run) == 2, run
+
+    def test_a_canary_behind_the_same_service_is_a_backend_that_stays(self, tell: Tell):
+        story = tell(Workload(env=GOOD, replicas=1))
+        canary = beside(story, "canary", {"app": "web", "track": "canary"})
+        run = act(story, "restart")
+
+        assert_lossless(run)
+        assert replaced(run) == 1, run
+        (kept,) = (pod for pod in run.result["pods"] if pod["name"].startswith("canary-"))
+        assert (kept["generation"], kept["workload"], kept["deleted"]) == ("other", "", None), run
+        assert kept["traffic"]["answered"] > 0, run
+        assert "served the same clients and was not to be replaced (canary-" in " ".join(run.result["observations"])
+        assert len(canary.ns.pods("web")) == 2
+
+    def test_a_bad_canary_replaced_along_with_a_good_workload_is_what_loses(self, tell: Tell):
+        story = tell(Workload(env=GOOD, replicas=2))
+        beside(story, "canary", {"app": "web", "track": "canary"}, EXITS_AT_ONCE, replicas=2)
+        run = story.rollcheck("--deploy", "canary", *SHORT, "--qps", "150")
+
+        assert_exits_at_once(run)
+        assert replaced(run) == 4, run
+        ended = [line for line in run.cause(1)["evidence"] if line.startswith("pod ")]
+        assert ended, run
+        assert all(line.startswith("pod canary-") for line in ended), run
+
+    def test_what_happens_behind_another_service_explains_nothing(self, tell: Tell):
+        story = tell(Workload(env=GOOD, replicas=2))
+        other = Workload(name="api", env=EXITS_AT_ONCE, replicas=1, strategy="Recreate")
+        story.ns.apply([other.config_map(), other.deployment(story.ns.cluster.image), other.service()])
+        story.ns.wait_available("api")
+        run = story.rollcheck("--deploy", "api", *SHORT)
+
+        assert_lossless(run)
+        assert run.result["target"]["service"] == "web", run
+        assert {(pod["workload"], pod["generation"]) for pod in run.result["pods"]} == {
+            (f"deployment/{name}", generation) for name in ("web", "api") for generation in ("old", "new")
+        }
+        assert all(pod["in_endpoints_s"] for pod in run.result["pods"]), run
+        assert "service/api had no ready pod from" in " ".join(run.result["observations"]), run
 
     def test_an_autoscaler_that_scales_down_is_recognised(self, tell: Tell):
         story = tell(Workload(env=EXITS_AT_ONCE, replicas=3))

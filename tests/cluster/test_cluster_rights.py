@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import pytest
 import yaml
 from blackbox import CLUSTER_FAILURE, GRACEFUL, INCONCLUSIVE, Ended, environment, rollcheck
-from clusterside import Cluster
 from conftest import Story
 from workloads import Workload
 
@@ -28,7 +28,7 @@ ACTIONS = {
     "drain": "drain",
 }
 OPTIONAL = ("replicasets", "endpointslices", "events", "services", "ingresses", "horizontalpodautoscalers", "leases",
-            "poddisruptionbudgets")  # fmt: skip
+            "poddisruptionbudgets", "persistentvolumeclaims", "persistentvolumes")  # fmt: skip
 
 
 @dataclass
@@ -72,18 +72,26 @@ class Account:
         return rollcheck(*base, *short, "--action", action, *flags, out=out, env=env)
 
 
-@pytest.fixture(scope="module")
-def account(tell: Tell, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
-    story = tell(Workload(replicas=2, env={"ON_TERM": "drain", "DRAIN_WAIT": "3"}))
+@contextmanager
+def account_of(story: Story, folder: Path) -> Iterator[Account]:
+    """A ServiceAccount in the story's namespace, which may do nothing yet; its kubeconfig lies in `folder`."""
+    cluster = story.ns.cluster
     story.ns.kubectl("create", "serviceaccount", "checker")
     token = story.ns.kubectl("create", "token", "checker").strip()
     config = json.loads(cluster.kubectl("config", "view", "--minify", "--raw", "--flatten", "-o", "json"))
     config["users"][0]["user"] = {"token": token}
-    path = tmp_path_factory.mktemp("account") / "kubeconfig"
+    path = folder / "kubeconfig"
     path.write_text(json.dumps(config))
     yield Account(story=story, kubeconfig=path)
     name = f"rollcheck-{story.ns.name}"
     cluster.kubectl("delete", "clusterrole,clusterrolebinding", name, "--ignore-not-found")
+
+
+@pytest.fixture(scope="module")
+def account(tell: Tell, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    story = tell(Workload(replicas=2, env={"ON_TERM": "drain", "DRAIN_WAIT": "3"}))
+    with account_of(story, tmp_path_factory.mktemp("account")) as made:
+        yield made
 
 
 def roles(action: str) -> list[Any]:

@@ -89,6 +89,17 @@ def test_any_other_refusal_is_told_in_the_servers_words(code: int) -> None:
     assert "the pod is odd" in verdict.message
 
 
+def test_a_pod_whose_namespace_is_being_deleted_is_waited_for_as_kubectl_does() -> None:
+    """As Kubernetes 1.34 answers it."""
+    verdict = evict(refusal(403, 'pods "web-1" is forbidden: unable', ("NamespaceTerminating", "is being terminated")))
+    assert (verdict.status, verdict.refusal) == (403, eviction.DOOMED)
+    assert verdict.refusal in eviction.RETRIED
+
+
+def test_any_other_403_is_not_tried_again() -> None:
+    assert evict(refusal(403, 'pods "web-1" is forbidden')).refusal == eviction.OTHER
+
+
 def test_silence_is_no_verdict() -> None:
     with pytest.raises(ClusterUnreachable):
         evict(None)

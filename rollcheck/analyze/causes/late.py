@@ -44,19 +44,21 @@ def explain(scene: Scene, attempts: Iterable[Attempt]) -> list[Loss]:
     return found
 
 
-def _distance(scene: Scene, ending: Ending, attempt: Attempt) -> tuple[int, int, str]:
+def _distance(scene: Scene, ending: Ending, attempt: Attempt) -> tuple[int, bool, int, str]:
     """How far the attempt's decisive instant is from that pod's end.
 
     For one that found the pod dead, its start from the instant at which the pod may have stopped accepting; for one
-    that was cut, its end from the pod's exit.
+    that was cut, its end from the pod's exit. A pod that had exited found it more certainly than one that lived on and
+    may have stopped accepting: pods of another workload may end at the same time in another manner.
     """
     window = entry_window(scene, ending)
     at = began(attempt)
     if window is not None and window.start <= at <= window.end and (no_entry(attempt) or from_proxy(scene, attempt)):
-        return 0, at - window.start, ending.pod.name
+        alive = ending.lingered and at < ending.exit.start
+        return 0, alive, at - window.start, ending.pod.name
     at = attempt.ended_ns
     outside = max(ending.exit.start - at, at - ending.exit.end, 0)
-    return outside, abs(at - ending.exit.start), ending.pod.name
+    return outside, False, abs(at - ending.exit.start), ending.pod.name
 
 
 class Reach:

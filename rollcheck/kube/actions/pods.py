@@ -213,6 +213,8 @@ def refusal_words(pod: str, answer: eviction.Verdict) -> str:
             return f"the eviction of pod {pod} has to wait for the budget's own controller: {answer.message}"
         case eviction.THROTTLED:
             return f"the API server throttles us (429, no budget), so pod {pod} is not evicted yet: {answer.message}"
+        case eviction.DOOMED:
+            return f"pod {pod} is in a namespace that is being deleted and goes with it, so it is not evicted"
         case eviction.BUDGETS:
             return f"pod {pod} cannot be evicted: more than one PodDisruptionBudget matches it ({answer.message})"
         case _:
