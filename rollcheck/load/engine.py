@@ -31,6 +31,7 @@ from rollcheck.facts.clock import MILLISECOND, SECOND, Instant
 from rollcheck.facts.connections import Connection as ConnectionFact
 from rollcheck.load.answers import Answer
 from rollcheck.load.arrivals import NEVER, Arrivals
+from rollcheck.load.book import LaneBook
 from rollcheck.load.cadence import Cadence
 from rollcheck.load.collector import quiet_collector
 from rollcheck.load.connection import Connection
@@ -41,7 +42,7 @@ from rollcheck.load.plan import LoadPlan
 from rollcheck.load.poller import PollSet
 from rollcheck.load.progress import Progress
 from rollcheck.load.reactor import Reactor
-from rollcheck.load.recorder import LaneBook, LoadRecorder, abort_reason, is_network_failure
+from rollcheck.load.recorder import LoadRecorder, abort_reason, is_network_failure
 from rollcheck.load.requests import request_of
 from rollcheck.load.resolver import Resolver
 from rollcheck.load.sprint import POLL_EVENTS, SPIN_NS, Sprint

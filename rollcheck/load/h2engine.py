@@ -21,6 +21,7 @@ from rollcheck.facts.attempts import Attempt, Lane, Phase, Stage
 from rollcheck.facts.clock import SECOND, Instant
 from rollcheck.facts.connections import ClosedBy
 from rollcheck.load.arrivals import NEVER, Arrivals
+from rollcheck.load.book import LaneBook
 from rollcheck.load.cadence import Cadence
 from rollcheck.load.collector import quiet_collector
 from rollcheck.load.engine import Start
@@ -32,7 +33,7 @@ from rollcheck.load.lanes import FRESH_LIMIT, Arrival, LaneState
 from rollcheck.load.outcomes import Fault
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.progress import Progress
-from rollcheck.load.recorder import LaneBook, LoadRecorder
+from rollcheck.load.recorder import LoadRecorder
 from rollcheck.load.resolver import Resolver
 from rollcheck.load.transport import Address, literal_address, lookup, make_tls_context
 

@@ -20,9 +20,9 @@ from rollcheck.facts.wiretotals import Moments, SlotTotals
 from rollcheck.load.transport import format_address
 
 if TYPE_CHECKING:
+    from rollcheck.load.book import LaneBook
     from rollcheck.load.connection import Connection
     from rollcheck.load.plan import LoadPlan
-    from rollcheck.load.recorder import LaneBook
 
 Arrival = tuple[int, Stage, Instant, Instant]
 """Number, stage, intended, released."""

@@ -7,9 +7,9 @@ import pytest
 import scripted
 
 from rollcheck.facts.attempts import Attempt, Lane, Outcome, Phase, Stage
+from rollcheck.load.book import LaneBook
 from rollcheck.load.connection import Connection
 from rollcheck.load.lanes import LaneState
-from rollcheck.load.recorder import LaneBook
 
 pytestmark = pytest.mark.loopback
 

@@ -10,10 +10,11 @@ from rollcheck.facts.attempts import ConnectionUse as Use
 from rollcheck.facts.attempts import Interval, Lane, Outcome, PodTally, Stage
 from rollcheck.facts.wiretotals import Moments, WireTotals
 from rollcheck.load.answers import Answer
+from rollcheck.load.book import LaneBook, RunningMoments
 from rollcheck.load.health import HealthMeter
 from rollcheck.load.histogram import Histogram
 from rollcheck.load.intervals import RawLatencies, RawWireTotals, Settler
-from rollcheck.load.recorder import LaneBook, LoadRecorder, RunningMoments
+from rollcheck.load.recorder import LoadRecorder
 
 LATENCIES = st.lists(st.integers(0, 4_000_000_000), max_size=60)
 
