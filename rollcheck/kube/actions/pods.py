@@ -197,7 +197,8 @@ async def evict_until_taken(
         words = refusal_words(pod, answer)
         if answer.refusal not in eviction.RETRIED:
             return words
-        ground.doing(words)
+        if answer.refusal != eviction.DOOMED:  # what ends by itself is not what one waits for
+            ground.doing(words)
         if words != told:
             ground.say(f"{words}; trying again every {RETRY_S:g} s")
             told = words
