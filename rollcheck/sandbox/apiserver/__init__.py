@@ -6,7 +6,7 @@
     patches, strategic, applying, managedfields, fieldsets      the four kinds of patch, and who owns which field
     tables, columns      what `kubectl get` prints
     fields/     the types of the API: the one source for the above
-    kubeconfig, certificate      the way in
+    kubeconfig, certificate      the way in      ownservice      the way in for pods: Service `kubernetes`
 
 What belongs here: bytes and documents of the API's protocol. Not here: what a write means (defaults, validity, grace,
 budgets): that is the registry's. Every refusal leaves as a metav1.Status; nothing is printed.
