@@ -38,9 +38,9 @@ test: lint
 	$(BIN)/pytest -q -n 2 -m "not cluster" $(PYTEST)
 	$(if $(PYTEST),,$(MAKE) sandbox-test)
 
-# Four at a time, a sandbox each: these tests mostly wait.
+# Five at a time, a sandbox each: these tests mostly wait.
 sandbox-test: install
-	ROLLCHECK_TEST_SANDBOX=1 $(BIN)/pytest -q -n 4 --dist loadscope -m cluster tests/cluster $(PYTEST)
+	ROLLCHECK_TEST_SANDBOX=1 $(BIN)/pytest -q -n 5 --dist loadscope -m cluster tests/cluster $(PYTEST)
 
 cluster-test: install
 	@test -n "$$KUBECONFIG" || { echo "make cluster-test: set KUBECONFIG to the cluster to test on" >&2; exit 2; }

@@ -13,7 +13,8 @@ from rollcheck.sandbox.child import owned
 from rollcheck.sandbox.settings import Settings
 
 CACHED = Path("/var/cache/rollcheck-cluster/bin/kubectl")
-NODES = 3
+NODES = 2
+"""As many as the test cluster has: some tests fill them all."""
 
 
 def kubectl() -> str | None:
