@@ -151,6 +151,34 @@ def test_spread_constraints_hold_their_skew() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("policy", "empty", "refused"),
+    [
+        ({}, node("n2", taints=[TAINT]), True),
+        ({"nodeTaintsPolicy": "Honor"}, node("n2", taints=[TAINT]), False),
+        ({"nodeAffinityPolicy": "Ignore"}, node("n2"), True),
+        ({}, node("n2"), False),
+    ],
+    ids=["a tainted node counts", "unless taints are honoured", "an unwanted node if asked for", "else not"],
+)
+def test_a_spread_counts_the_nodes_that_its_policies_say(policy: Json, empty: Json, refused: bool) -> None:
+    rule = {**WEB, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", **policy}
+    wants = {} if empty["spec"]["taints"] else {"nodeSelector": {"host": "n1"}}
+
+    assert bool(why_not(pod(topologySpreadConstraints=[rule], **wants), node(), pod("a", on="n1"), nodes=(empty,))) is (
+        refused
+    )
+
+
+def test_pods_that_end_are_nowhere_for_a_spread() -> None:
+    rule = {**WEB, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}
+    ending = pod("b", on="n2")
+    ending["metadata"]["deletionTimestamp"] = "2026-01-01T12:00:00Z"
+
+    assert why_not(pod(topologySpreadConstraints=[rule]), node(), pod("a", on="n1"), ending, nodes=(node("n2"),))
+    assert not why_not(pod(topologySpreadConstraints=[rule]), node("n2"), pod("a", on="n1"), ending, nodes=(node(),))
+
+
 def test_the_sentence_counts_reasons_over_nodes() -> None:
     full, off = (
         fitting.Refusal(("Insufficient cpu",), final=False),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rollcheck.sandbox import quantities
-from rollcheck.sandbox.controllers.objects import labels_of, status_of
+from rollcheck.sandbox.controllers.objects import is_deleting, labels_of, status_of
 from rollcheck.sandbox.controllers.pods import is_terminal, node_of
 from rollcheck.sandbox.trees import Json, name_of, namespace_of
 
@@ -277,15 +277,23 @@ def _spread_refusal(pod: Json, place: Place, places: Mapping[str, Place], matche
         if here is None:
             text = "node(s) didn't match pod topology spread constraints (missing required label)"
             return Refusal((text,), final=True)
-        eligible = {name: p for name, p in places.items() if fits_affinity(pod, p.node)}
+        eligible = {name: p for name, p in places.items() if _is_counted(rule, pod, p.node)}
         counts = {
-            domain: sum(1 for other in pods if _is_like(other, pod, selector, matches))
+            domain: sum(1 for other in pods if not is_deleting(other) and _is_like(other, pod, selector, matches))
             for domain, pods in _domains(key, eligible).items()
         }
         itself = 1 if matches(selector, labels_of(pod)) else 0
         if counts.get(here, 0) + itself - min(counts.values(), default=0) > int(rule["maxSkew"]):
             return Refusal(("node(s) didn't match pod topology spread constraints",), final=False)
     return None
+
+
+def _is_counted(rule: Json, pod: Json, node: Json) -> bool:
+    """Whether the spread takes in a node: by default one that the pod selects, whatever its taints."""
+    if rule.get("nodeAffinityPolicy") != "Ignore" and not fits_affinity(pod, node):
+        return False
+    taints = (node.get("spec") or {}).get("taints") or ()
+    return rule.get("nodeTaintsPolicy") != "Honor" or untolerated(pod, taints, ("NoSchedule", "NoExecute")) is None
 
 
 def _affinity_refusal(pod: Json, place: Place, places: Mapping[str, Place], matches: Matches) -> Refusal | None:
