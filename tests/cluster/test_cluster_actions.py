@@ -308,7 +308,8 @@ class TestDrains:
     def test_a_dry_run_foretells_it_and_changes_nothing(self, held: Story, cluster: Cluster):
         node = node_of(held)
         before = [pod["metadata"]["uid"] for pod in held.ns.pods("web")]
-        argv = command_line("run", "--deploy", "web", "-n", held.ns.name, "--action", f"drain {node}", "--dry-run")
+        flags = ("--action", f"drain {node}", "--dry-run", "--yes")  # pods of other stories may be there
+        argv = command_line("run", "--deploy", "web", "-n", held.ns.name, *flags)
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
         assert done.returncode == 0, done
@@ -355,7 +356,7 @@ class TestDrains:
         """A run in the middle of a drain that does not end."""
         out = story.folder / f"begun-{os.urandom(3).hex()}"
         flags = ("run", "--deploy", "web", "-n", story.ns.name, "--url", story.url, "--out", str(out), *SHORT)
-        argv = command_line(*flags, "--action", f"drain {node}")
+        argv = command_line(*flags, "--action", f"drain {node}", "--yes")  # pods of other stories may be there
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
         deadline = time.monotonic() + 60
         while schedulable(cluster, node):
