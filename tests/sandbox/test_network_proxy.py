@@ -17,6 +17,7 @@ from rollcheck.sandbox.network.places import PORTS_ANNOTATION
 from rollcheck.sandbox.network.propagation import Lag
 from rollcheck.sandbox.network.proxy import ServiceProxy
 from rollcheck.sandbox.network.sockets import listen
+from rollcheck.sandbox.network.tables import EndpointTables
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import ENDPOINT_SLICES, EVENTS, INGRESSES, SERVICES
 
@@ -266,3 +267,17 @@ def test_an_ingress_gets_an_address_and_serves_its_host():
             assert await ask(*at) == "502"
 
     run(test)
+
+
+def test_what_was_there_before_the_proxies_is_known_to_them_at_once():
+    async def test():
+        registry = Registry()
+        registry.create(ENDPOINT_SLICES, "default", slice_of(8080, ("127.1.1.1", "node-1")))
+        tables = EndpointTables(registry, ("node-1",), Lag(60, 60), random.Random(1), lambda _: None)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(tables.run)
+            assert tables.settled()
+            assert tables.of("node-1", ("default", "web")).known
+            nursery.cancel_scope.cancel()
+
+    trio.run(test)

@@ -68,14 +68,12 @@ class ServiceProxy:
         self._tables = EndpointTables(registry, tuple(nodes), lag or Lag(), self._chance, self._route)
         self._fronts: dict[Place, tuple[Frontend, trio.CancelScope]] = {}
         self._moved: dict[Key, dict[int, int]] = {}
-        self._running = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow Services and slices until cancelled; `started()` once those that exist are served."""
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self._tables.run)
-                self._running = True
                 await nursery.start(
                     follow, self._registry, SERVICES, lambda kind, service: self._on_service(nursery, kind, service)
                 )

@@ -47,12 +47,15 @@ class EndpointTables:
         self._slices: dict[Key, dict[str, Json]] = defaultdict(dict)
         self._known: dict[tuple[str, Key], Lagging[Slices]] = {}
         self._sent = trio.Event()
+        self._running = False
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Follow until cancelled; `started()` once those that exist are on their way."""
+        """Follow until cancelled; `started()` once those that exist are known, which are so at once."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._arrivals)
             await nursery.start(follow, self._registry, ENDPOINT_SLICES, self._on_slice)
+            self._arrive()
+            self._running = True
             task_status.started()
 
     def of(self, follower: str, service: Key) -> Lagging[Slices]:
@@ -81,16 +84,20 @@ class EndpointTables:
             self._slices[service][metadata["name"]] = raw
         now, state = trio.current_time(), tuple(self._slices[service].values())
         for follower in self._followers:
-            self.of(follower, service).send(state, now + self._lag.draw(self._chance))
+            lag = self._lag.draw(self._chance) if self._running else 0.0
+            self.of(follower, service).send(state, now + lag)
         self._changed(service)
         self._sent.set()
 
     async def _arrivals(self) -> None:
         """Let each follower know what is due."""
         while True:
-            now = trio.current_time()
-            for service in {service for (_, service), lagging in self._known.items() if lagging.arrive(now)}:
-                self._changed(service)
+            self._arrive()
             self._sent = trio.Event()
             with trio.CancelScope(deadline=self._due()):
                 await self._sent.wait()
+
+    def _arrive(self) -> None:
+        now = trio.current_time()
+        for service in {service for (_, service), lagging in self._known.items() if lagging.arrive(now)}:
+            self._changed(service)
