@@ -26,6 +26,7 @@ from rollcheck.sandbox.images import Catalog
 from rollcheck.sandbox.kubelet import Kubelet
 from rollcheck.sandbox.kubelet.logs import PodLogs
 from rollcheck.sandbox.network.gateway import run_gateway
+from rollcheck.sandbox.network.propagation import Draws, LagOnceUp
 from rollcheck.sandbox.network.proxy import ServiceProxy
 from rollcheck.sandbox.network.sockets import may_listen
 from rollcheck.sandbox.pace import Pace
@@ -79,7 +80,8 @@ async def _inside(
     logs = PodLogs(registry, settings.folder)
     server = ApiServer(registry, token=secrets.token_urlsafe(24), logs=logs)
     chance, pace = random.Random(settings.seed), Pace()
-    proxy = _proxy(settings, registry, nodes, low_ports, chance)
+    lag = LagOnceUp(settings.lag)
+    proxy = _proxy(settings, registry, nodes, lag, low_ports, chance)
     assert addresses.listener is not None
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve, trio.SocketListener(trio.socket.from_stdlib_socket(addresses.listener)))
@@ -94,7 +96,7 @@ async def _inside(
                 registry,
                 warden=warden,
                 folder=settings.folder,
-                lag=settings.lag,
+                lag=lag,
                 low_ports=low_ports,
                 chance=chance,
             )
@@ -117,18 +119,19 @@ async def _inside(
             unready = await wait_available(
                 registry, workloads_of(settings.objects, settings.namespace), proxy.settled, settings.wait_s
             )
+            lag.begin()
             task_status.started(Running(state=running, warnings=(*left_out, *unready)))
             await trio.sleep_forever()
 
 
 def _proxy(
-    settings: Settings, registry: Registry, nodes: dict[str, str], low_ports: bool, chance: random.Random
+    settings: Settings, registry: Registry, nodes: dict[str, str], lag: Draws, low_ports: bool, chance: random.Random
 ) -> ServiceProxy:
     return ServiceProxy(
         registry,
         nodes,
         client_node=f"node-{settings.client_node}",
-        lag=settings.lag,
+        lag=lag,
         shared=settings.shared,
         low_ports=low_ports,
         chance=chance,

@@ -70,6 +70,7 @@ class Host:
         period = self.timing.relist
         self.turn = (self.turn + 1) % TURNS
         await trio.sleep(period - trio.current_time() % period + self.turn * TURN_S if period else 0)
+        await self.pace.turn()
 
     def event(self, pod: Json, kind: str, reason: str, message: str, *, field_path: str = "") -> None:
         """Tell of a pod or, with `field_path`, of one of its containers."""

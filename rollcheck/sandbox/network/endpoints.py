@@ -28,6 +28,20 @@ class Endpoint:
         return self.host, self.port
 
 
+class ServiceEndpoints:
+    """The endpoints of one Service as its slices were at one time; those of a port are read from them once."""
+
+    def __init__(self, slices: Iterable[Json] = ()) -> None:
+        self._slices = tuple(slices)
+        self._of_port: dict[str, tuple[Endpoint, ...]] = {}
+
+    def of(self, port_name: str) -> tuple[Endpoint, ...]:
+        """Those of its port of that name."""
+        if port_name not in self._of_port:
+            self._of_port[port_name] = endpoints_of(self._slices, port_name)
+        return self._of_port[port_name]
+
+
 def endpoints_of(slices: Iterable[Json], port_name: str) -> tuple[Endpoint, ...]:
     """Every endpoint that the slices of one Service have for its port of that name, each address and port once."""
     found: dict[tuple[str, int], Endpoint] = {}

@@ -11,7 +11,7 @@ from rollcheck.errors import UsageError
 from rollcheck.sandbox.addresses import Addresses
 from rollcheck.sandbox.network.ingress import HTTP, Ingress
 from rollcheck.sandbox.network.nginx import Nginx
-from rollcheck.sandbox.network.propagation import Lag
+from rollcheck.sandbox.network.propagation import Draws
 from rollcheck.sandbox.network.proxy import MOVED_BY
 from rollcheck.sandbox.network.sockets import free_port, listen, may_listen, why_not
 from rollcheck.sandbox.registry import Registry
@@ -24,7 +24,7 @@ async def run_gateway(
     *,
     warden: Warden,
     folder: Path,
-    lag: Lag,
+    lag: Draws,
     low_ports: bool | None,
     chance: random.Random,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,

@@ -16,9 +16,9 @@ from typing import Any
 
 import trio
 
-from rollcheck.sandbox.network.endpoints import Endpoint, endpoints_of
+from rollcheck.sandbox.network.endpoints import Endpoint
 from rollcheck.sandbox.network.follow import follow
-from rollcheck.sandbox.network.propagation import Lag
+from rollcheck.sandbox.network.propagation import Draws, Lag
 from rollcheck.sandbox.network.relay import relay
 from rollcheck.sandbox.network.rules import CLASSES, Manner, Route, matching, port_name_of, routes_of
 from rollcheck.sandbox.network.tables import EndpointTables, Key
@@ -46,7 +46,7 @@ class Ingress:
         address: tuple[str, int],
         listener: socket.socket | None,
         *,
-        lag: Lag | None = None,
+        lag: Draws | None = None,
         chance: random.Random | None = None,
     ) -> None:
         self._registry = registry
@@ -81,7 +81,7 @@ class Ingress:
         key = (route.backend.namespace, route.backend.service)
         service = self._registry.peek(SERVICES, *key)
         name = port_name_of(service, route.backend.port) if service else None
-        return [] if name is None else [e for e in endpoints_of(self._tables.of(_FOLLOWER, key).known, name) if e.ready]
+        return [] if name is None else [e for e in self._tables.of(_FOLLOWER, key).known.of(name) if e.ready]
 
     def find(self, host: str, path: str) -> tuple[Manner, list[Endpoint]] | None:
         """What `relay` asks for: round robin over the backends of the route."""

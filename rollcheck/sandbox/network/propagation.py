@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -23,6 +23,29 @@ class Lag:
     def draw(self, chance: random.Random) -> float:
         """One lag, evenly spread."""
         return chance.uniform(self.least_s, self.most_s)
+
+
+class Draws(Protocol):
+    """What a lag is drawn from."""
+
+    def draw(self, chance: random.Random, /) -> float:
+        """One lag, in seconds."""
+
+
+class LagOnceUp:
+    """A lag that begins when the cluster is up: until then it has no clients, and its nodes know everything at once."""
+
+    def __init__(self, lag: Lag) -> None:
+        self._lag = lag
+        self._is_up = False
+
+    def begin(self) -> None:
+        """The cluster is up."""
+        self._is_up = True
+
+    def draw(self, chance: random.Random, /) -> float:
+        """One lag, in seconds."""
+        return self._lag.draw(chance) if self._is_up else 0.0
 
 
 class Lagging(Generic[T]):

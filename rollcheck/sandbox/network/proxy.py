@@ -15,14 +15,14 @@ from typing import Any
 import trio
 
 from rollcheck.sandbox.events import EventRecorder
-from rollcheck.sandbox.network.endpoints import Endpoint, chosen, endpoints_of
+from rollcheck.sandbox.network.endpoints import Endpoint, chosen
 from rollcheck.sandbox.network.follow import follow
 from rollcheck.sandbox.network.frontend import Frontend
 from rollcheck.sandbox.network.liveness import Address, Liveness
 from rollcheck.sandbox.network.places import PORTS_ANNOTATION, Place, places_of
-from rollcheck.sandbox.network.propagation import Lag
+from rollcheck.sandbox.network.propagation import Draws, Lag
 from rollcheck.sandbox.network.sockets import ListenerTable, free_port, may_listen
-from rollcheck.sandbox.network.tables import EndpointTables, Key, Slices
+from rollcheck.sandbox.network.tables import EndpointTables, Key
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import SERVICES
 from rollcheck.sandbox.status import ApiFailure
@@ -51,7 +51,7 @@ class ServiceProxy:
         nodes: Mapping[str, str],
         *,
         client_node: str = "",
-        lag: Lag | None = None,
+        lag: Draws | None = None,
         shared: bool = False,
         low_ports: bool | None = None,
         chance: random.Random | None = None,
@@ -83,7 +83,7 @@ class ServiceProxy:
 
     def known_to(self, node: str, namespace: str, service: str, port_name: str = "") -> tuple[Endpoint, ...]:
         """The endpoints to which that node would send a new connection now."""
-        return chosen(endpoints_of(self._tables.of(node, (namespace, service)).known, port_name))
+        return chosen(self._tables.of(node, (namespace, service)).known.of(port_name))
 
     def settled(self) -> bool:
         """Whether every node knows all there is to know."""
@@ -137,8 +137,8 @@ class ServiceProxy:
             if place.service == key:
                 lagging = self._tables.of(place.node, key)
                 local = place.node if place.local else ""
-                table = chosen(endpoints_of(lagging.known, place.port_name), local)
-                front.route(table, _stale(table, lagging.newest, place.port_name), silent=place.local)
+                table = chosen(lagging.known.of(place.port_name), local)
+                front.route(table, _stale(table, lagging.newest.of(place.port_name)), silent=place.local)
 
     def _problem(self, place: Place, trouble: str) -> None:
         service = self._registry.peek(SERVICES, *place.service)
@@ -155,7 +155,7 @@ def _annotate(service: Json, text: str) -> None:
     service["metadata"].setdefault("annotations", {})[PORTS_ANNOTATION] = text
 
 
-def _stale(table: tuple[Endpoint, ...], newest: Slices, port_name: str) -> frozenset[Address]:
+def _stale(table: tuple[Endpoint, ...], newest: tuple[Endpoint, ...]) -> frozenset[Address]:
     """Of a node's table, what is no ready endpoint any more."""
-    ready = {e.address for e in endpoints_of(newest, port_name) if e.ready}
+    ready = {e.address for e in newest if e.ready}
     return frozenset(e.address for e in table if e.address not in ready)

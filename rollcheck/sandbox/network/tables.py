@@ -9,15 +9,15 @@ from typing import Any
 
 import trio
 
+from rollcheck.sandbox.network.endpoints import ServiceEndpoints
 from rollcheck.sandbox.network.follow import follow
-from rollcheck.sandbox.network.propagation import Lag, Lagging
+from rollcheck.sandbox.network.propagation import Draws, Lagging
 from rollcheck.sandbox.registry import Registry
 from rollcheck.sandbox.resources import ENDPOINT_SLICES
 
 Json = dict[str, Any]
 Key = tuple[str, str]
 """Namespace and name of a Service."""
-Slices = tuple[Json, ...]
 SERVICE_LABEL = "kubernetes.io/service-name"
 
 
@@ -35,7 +35,7 @@ class EndpointTables:
         self,
         registry: Registry,
         followers: Sequence[str],
-        lag: Lag,
+        lag: Draws,
         chance: random.Random,
         changed: Callable[[Key], None],
     ) -> None:
@@ -45,7 +45,7 @@ class EndpointTables:
         self._chance = chance
         self._changed = changed
         self._slices: dict[Key, dict[str, Json]] = defaultdict(dict)
-        self._known: dict[tuple[str, Key], Lagging[Slices]] = {}
+        self._known: dict[tuple[str, Key], Lagging[ServiceEndpoints]] = {}
         self._sent = trio.Event()
         self._running = False
 
@@ -58,9 +58,9 @@ class EndpointTables:
             self._running = True
             task_status.started()
 
-    def of(self, follower: str, service: Key) -> Lagging[Slices]:
+    def of(self, follower: str, service: Key) -> Lagging[ServiceEndpoints]:
         """What that follower knows of the Service, and what is on its way."""
-        return self._known.setdefault((follower, service), Lagging(()))
+        return self._known.setdefault((follower, service), Lagging(ServiceEndpoints()))
 
     def settled(self) -> bool:
         """Whether everybody knows all there is to know."""
@@ -82,7 +82,7 @@ class EndpointTables:
             self._slices[service].pop(metadata["name"], None)
         else:
             self._slices[service][metadata["name"]] = raw
-        now, state = trio.current_time(), tuple(self._slices[service].values())
+        now, state = trio.current_time(), ServiceEndpoints(self._slices[service].values())
         for follower in self._followers:
             lag = self._lag.draw(self._chance) if self._running else 0.0
             self.of(follower, service).send(state, now + lag)
