@@ -49,7 +49,7 @@ class Row:
 
     def at_least(self, what: str, seen: float, floor: float) -> None:
         """Add a goal that a figure must not stay below."""
-        self.goals.append(Goal(what, f"{seen:.3g}", seen >= floor))
+        self.goals.append(Goal(what, f"{seen:.4g}", seen >= floor))
 
     def at_most(self, what: str, seen: float, ceiling: float) -> None:
         """Add a goal that a figure must not exceed."""
