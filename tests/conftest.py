@@ -1,10 +1,18 @@
-"""What holds for every test."""
+"""What holds for every test.
 
+Properties are tried on the same examples every time, so that a change is held to what it changes (to look for more, set
+ROLLCHECK_TEST_EXPLORE=1), and none fails for being slow: the machine may have other work.
+"""
+
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("steady", derandomize=not os.environ.get("ROLLCHECK_TEST_EXPLORE"), deadline=None)
+settings.load_profile("steady")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
 
