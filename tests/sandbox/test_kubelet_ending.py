@@ -30,6 +30,12 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 print("up", flush=True)
 while True: signal.pause()
 """
+SAYS_WHEN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"%d\\n" % time.monotonic_ns()), sys.exit(0)))
+print("up", flush=True)
+while True: signal.pause()
+"""
 READS_WHAT_COMES = """
 import os, time
 print("up", flush=True)
@@ -282,7 +288,7 @@ def test_a_forced_deletion_removes_the_object_at_once_and_the_process_soon_after
 
 def test_containers_of_a_pod_end_together_and_sidecars_after_them_in_reverse(tmp_path: Path) -> None:
     def sidecar(name: str) -> Json:
-        return python(says("SIGTERM"), name=name, restartPolicy="Always")
+        return python(SAYS_WHEN, name=name, restartPolicy="Always")
 
     async def test(world: World) -> None:
         sidecars = [sidecar("first"), sidecar("second")]
@@ -290,13 +296,12 @@ def test_containers_of_a_pod_end_together_and_sidecars_after_them_in_reverse(tmp
         await world.until_ready()
         for name in ("first", "second", "app"):
             await world.until_logged("up\n", container=name)
-        told: list[str] = []
+        signalled: dict[str, int] = {}
 
         async def times(name: str) -> None:
             lines = world.logs.lines("default", "pod", name, follow=True)
             await lines.__anext__()
-            await lines.__anext__()
-            told.append(name)
+            signalled[name] = int(await lines.__anext__())
             await lines.aclose()
 
         async with trio.open_nursery() as nursery:
@@ -305,7 +310,7 @@ def test_containers_of_a_pod_end_together_and_sidecars_after_them_in_reverse(tmp
             world.registry.delete(PODS, "default", "pod")
         gone = await world.until_gone()
 
-        assert told == ["second", "first"]
+        assert signalled["second"] < signalled["first"]
         assert [reason for reason in world.reasons() if reason == "Killing"] == ["Killing"] * 3
         codes = [s["state"]["terminated"]["exitCode"] for s in gone["status"]["initContainerStatuses"]]
         assert codes == [0, 0]
