@@ -13,13 +13,15 @@ from rollcheck.facts.clock import MILLISECOND, SECOND, Instant
 from rollcheck.load.arrivals import NEVER, Arrivals
 from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import Arrival, LaneState
+from rollcheck.load.laps import Laps
 from rollcheck.load.outcomes import Cause, Fault, find_outcome
 from rollcheck.load.plan import LoadPlan
-from rollcheck.load.poller import Ready
+from rollcheck.load.poller import PollSet, Ready
 from rollcheck.load.reactor import Reactor
 from rollcheck.load.resolver import Resolver
 from rollcheck.load.sprint import RELEASE_BATCH, Sprint
 from rollcheck.load.timer import Clock
+from rollcheck.load.together import Together
 from rollcheck.load.turnover import Turnover
 
 WARM_AT_ONCE = 256
@@ -73,6 +75,9 @@ class Dispatch:
         quick = self._all_fresh and not (reactor.tls or plan.half_close or plan.target.unix_socket)
         self._turnover = Turnover(reactor, resolver, clock, possible=quick)
         self._may_sprint = alone and not lanes[0].fresh and plan.catch_up
+        plain = self._may_sprint and not reactor.tls and not isinstance(reactor.poller, PollSet)
+        self._together = Together(reactor, clock, lanes[0], possible=plain)
+        self._laps = Laps(reactor, clock, lanes[0], self._together)
 
     def enter(self, stage: Stage, now: Instant) -> None:
         """Arrivals that are due from now on belong to `stage`."""
@@ -117,6 +122,7 @@ class Dispatch:
 
     def close(self) -> None:
         """End what waits."""
+        self._together.close()
         self.due_probes.clear()
         self.cool()
         for lane in self._lanes:
@@ -139,7 +145,7 @@ class Dispatch:
             and arrivals.end - arrivals.seq > len(events) * arrivals.step
             and self._clock() < arrivals.until
         ):
-            arrivals.seq = self._sprint.drain_closed(events, self._lanes[0], arrivals.seq, arrivals.step)
+            arrivals.seq = self._laps.drain(events, arrivals.seq, arrivals.step)
         else:
             self._sprint.handle(events)
 
@@ -203,7 +209,7 @@ class Dispatch:
         arrivals = self._arrivals
         if self._may_sprint and not self._lanes[0].idle and not self._lanes[0].may_open():
             end = min(self._clock() + SPRINT_NS, self._reactor.next_check, arrivals.until)
-            self._sprint.lap(arrivals, self._lanes[0], end)
+            self._laps.lap(arrivals, end)
             return False
         now = self._clock()
         if self._lanes[0].spare and self._resolver.known and now >= self._pause_until:

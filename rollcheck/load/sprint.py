@@ -7,9 +7,8 @@ is done in the loops here, on local names and without a call of ours, even where
 
 from __future__ import annotations
 
-from rollcheck.facts.attempts import Outcome, Stage
+from rollcheck.facts.attempts import Stage
 from rollcheck.facts.clock import Instant
-from rollcheck.load.answers import Answer
 from rollcheck.load.arrivals import Arrivals
 from rollcheck.load.connection import AWAITING, IDLE, Connection
 from rollcheck.load.health import HealthMeter
@@ -21,11 +20,8 @@ from rollcheck.load.timer import Clock
 RELEASE_BATCH = 16
 """Arrivals released between two looks at the sockets."""
 POLL_EVENTS = 1024
-LAP_EVENTS = 256
-LAP_WAIT_S = 0.001
 SPIN_NS = 50_000
 """An arrival nearer than this is not worth a timer."""
-_NOBODY = Answer(0, Outcome.OK, keep_alive=True)
 
 
 class Sprint:
@@ -86,80 +82,6 @@ class Sprint:
             connection.lane.idle.append(connection)
             done += 1
         reactor.busy -= done
-
-    def drain_closed(self, events: Ready, lane: LaneState, seq: int, step: int) -> int:
-        """Handle readiness in a closed loop of one lane: who is answered sends again at once.
-
-        Args:
-            events: no more of them than numbers are left.
-            lane: the only one there is.
-            seq: number of the next request; `step` lies between two of this worker's.
-
-        Returns:
-            The number of the next request.
-        """
-        reactor, clock, table = self._reactor, self._clock, self._reactor.table
-        readable, awaiting = READABLE, AWAITING
-        book = lane.book
-        add, known, request = book.services.append, book.quick, lane.request
-        size, first, chunk = len(request), seq, book.chunk
-        last, run = _NOBODY, 0
-        same: bytes | None = None
-        for fd, event in events:
-            try:
-                connection = table[fd]
-            except KeyError:
-                continue
-            if event != readable or connection.state != awaiting:
-                reactor.handle(fd, event)
-                continue
-            recv = connection.recv  # called as an attribute, Python 3.11 would look for a method first
-            try:
-                data = recv(chunk)
-            except OSError as e:
-                reactor.on_recv_error(connection, e, event)
-                continue
-            if data != same:  # a comparison is cheaper than a look into a dict, which has to hash them
-                try:
-                    answer = known[data]
-                except KeyError:
-                    last.hits += run
-                    last, same, run = _NOBODY, None, 0  # what is known may be forgotten now
-                    reactor.take_data(connection, data, event)
-                    continue
-                last.hits += run
-                last, same, run = answer, data, 0
-            now = clock()
-            add(now - connection.sent)
-            run += 1
-            connection.requests += 1
-            connection.seq = seq
-            seq += step
-            connection.sent = now
-            send = connection.send
-            try:
-                sent = send(request)
-            except OSError as e:
-                reactor.on_write_error(connection, e)
-                continue
-            if sent != size:
-                reactor.on_sent(connection, request, sent)
-        last.hits += run
-        lane.scheduled += (seq - first) // step
-        return seq
-
-    def lap(self, arrivals: Arrivals, lane: LaneState, end: Instant) -> None:
-        """Go round a closed loop of one lane until `end`, or until there is something else to do; waits for answers."""
-        poll, clock, drain = self._reactor.poller.poll, self._clock, self.drain_closed
-        step = arrivals.step
-        last = arrivals.end - LAP_EVENTS * step
-        while arrivals.seq < last and clock() < end:
-            events = poll(LAP_WAIT_S, LAP_EVENTS)
-            if not events:
-                return
-            arrivals.seq = drain(events, lane, arrivals.seq, step)
-            if lane.idle or lane.open < lane.limit:
-                return
 
     def spin(self, arrivals: Arrivals, lane: LaneState, stage: Stage, health: HealthMeter, end: Instant) -> None:
         """Go round by ourselves until `end`, or until the next arrival is far enough away for something else."""
