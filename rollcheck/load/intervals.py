@@ -119,12 +119,16 @@ class _Gathered:
     def __init__(self) -> None:
         from rollcheck.load.histogram import Histogram  # noqa: PLC0415  # numpy: see the module's docstring
 
-        self.response, self.service, self.failed = Histogram(), Histogram(), Histogram()
-        self.both = True
+        self._response, self.service, self.failed = Histogram(), Histogram(), Histogram()
+
+    @property
+    def response(self) -> Histogram:
+        """In a closed loop it is the service time."""
+        return self._response if self._response.total else self.service
 
     def add(self, raw: RawLatencies) -> None:
         self.service.record_ns(raw.services)
-        self.response.record_ns(raw.responses or raw.services)
+        self._response.record_ns(raw.responses)
         self.failed.record_ns(raw.failures)
 
 
@@ -204,6 +208,8 @@ class Settler:
 
 
 def _settle_interval(raw: RawInterval, gathered: _Gathered) -> list[Settled]:
+    service, response = gathered.service, gathered.response
+    service_hdr = service.encode()
     interval = Interval(
         start_ns=raw.start_ns,
         end_ns=raw.end_ns,
@@ -213,8 +219,8 @@ def _settle_interval(raw: RawInterval, gathered: _Gathered) -> list[Settled]:
         failed=raw.failed,
         not_sent=raw.not_sent,
         unlisted=raw.unlisted,
-        response_hdr=gathered.response.encode(),
-        service_hdr=gathered.service.encode(),
+        response_hdr=service_hdr if response is service else response.encode(),
+        service_hdr=service_hdr,
         failed_hdr=gathered.failed.encode(),
         statuses={str(status): n for status, n in sorted(raw.statuses.items())},
         worker=raw.worker,

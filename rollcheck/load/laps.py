@@ -9,6 +9,7 @@ it does wherever a generator has more to read than it can read at once.
 from __future__ import annotations
 
 import time
+from struct import Struct
 
 from rollcheck.facts.attempts import Outcome
 from rollcheck.facts.clock import Instant
@@ -29,6 +30,8 @@ NAP_NS = 70_000
 """How long a nap takes: the kernel lets 50 µs pass on top of what it is asked for."""
 NAP_ANSWERS = 2
 """That come in a nap, at least, or it is not worth one."""
+_PACKERS = tuple(Struct(f"{number}q").pack for number in range(ENTRIES + 1))
+"""Filling an array one by one takes three times as long as to fill it with bytes."""
 _NOBODY = Answer(0, Outcome.OK, keep_alive=True)
 
 
@@ -142,12 +145,15 @@ class Laps:
         lane, together = self._lane, self._together
         answered = connections, _ = together.read(events, pair)
         now = together.read_at
-        lane.book.services.extend([now - connection.sent for connection in connections])
+        took: list[int] = []
+        add = took.append
         for connection in connections:
+            add(now - connection.sent)
             connection.requests += 1
             connection.seq = seq
             connection.sent = now
             seq += step
-        lane.scheduled += len(connections)
+        lane.book.services.frombytes(_PACKERS[len(took)](*took))
+        lane.scheduled += len(took)
         together.send(answered, pair)
         return seq

@@ -9,8 +9,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from array import array
-from typing import cast
 
 from rollcheck.facts.clock import Instant
 from rollcheck.load.answers import SNUG
@@ -18,7 +16,7 @@ from rollcheck.load.connection import AWAITING, Connection
 from rollcheck.load.lanes import LaneState
 from rollcheck.load.poller import READABLE, Ready
 from rollcheck.load.reactor import Reactor
-from rollcheck.load.ring import ENTRIES, RECV, SEND, Ring
+from rollcheck.load.ring import ENTRIES, FD_SIZE, RECV, SEND, Ring, pack_fds
 from rollcheck.load.timer import Clock
 
 MANY = 8
@@ -52,11 +50,11 @@ class Receiver:
         self._all_usual = data.ljust(self._stride, b"\0") * ENTRIES if self.size <= SNUG else b""
         self.ring.expect(len(data))
 
-    def receive(self, fds: array[int]) -> bool:
+    def receive(self, fds: bytes) -> bool:
         """Read; True when each of them gave the usual answer, and nothing else."""
         if not self.ring.run(fds):
             return False
-        number, stride, room = len(fds), self._stride, self._room
+        number, stride, room = len(fds) // FD_SIZE, self._stride, self._room
         if self._all_usual:
             return room[: number * stride] == self._all_usual[: number * stride]
         usual, length = self.usual, len(self.usual)
@@ -89,7 +87,7 @@ class Sender:
         self.ring = Ring(SEND, [_address_of(self._room)] * ENTRIES, len(data))
         self.ring.expect(len(data))
 
-    def send(self, fds: array[int]) -> bool:
+    def send(self, fds: bytes) -> bool:
         """Write; True when every socket took all of it."""
         return self.ring.run(fds)
 
@@ -99,8 +97,8 @@ class Sender:
 
 
 Pair = tuple[Receiver, Sender]
-Answered = tuple[list[Connection], "array[int]"]
-"""Connections, and their descriptors."""
+Answered = tuple[list[Connection], bytes]
+"""Connections, and their descriptors, packed."""
 
 
 class Together:
@@ -153,29 +151,31 @@ class Together:
         answer = self._lane.book.quick.get(receiver.usual) if same else None
         if answer is None:
             connections = self._take_apart(connections, receiver)
-            return connections, array("i", [connection.fd for connection in connections])
+            return connections, pack_fds([connection.fd for connection in connections])
         answer.hits += len(connections)
         return connections, fds
 
     def _awaiting(self, events: Ready) -> Answered:
         """Those that have an answer, or the beginning of one; the reactor gets the others."""
-        reactor, find = self._reactor, self._reactor.table.get
-        fds, flags = zip(*events, strict=True)
-        if flags.count(READABLE) == len(flags):
-            usual = list(map(find, fds))
-            for one in usual:
-                if one is None or one.state != AWAITING:
+        readable, awaiting, table = READABLE, AWAITING, self._reactor.table
+        try:
+            found = [table[fd] for fd, event in events if event == readable]
+        except KeyError:  # the timer, or one that was closed earlier in this batch
+            found = []
+        if len(found) == len(events):
+            for connection in found:
+                if connection.state != awaiting:
                     break
             else:
-                return cast("list[Connection]", usual), array("i", fds)
+                return found, pack_fds([fd for fd, _ in events])
         found = []
         for fd, event in events:
-            connection = find(fd)
-            if event == READABLE and connection is not None and connection.state == AWAITING:
-                found.append(connection)
+            one = table.get(fd)
+            if event == readable and one is not None and one.state == awaiting:
+                found.append(one)
             else:
-                reactor.handle(fd, event)
-        return found, array("i", [connection.fd for connection in found])
+                self._reactor.handle(fd, event)
+        return found, pack_fds([connection.fd for connection in found])
 
     def _take_apart(self, connections: list[Connection], receiver: Receiver) -> list[Connection]:
         """Look at what each of them gave."""

@@ -3,7 +3,6 @@
 import errno
 import socket
 import struct
-from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from rollcheck.facts.attempts import Lane
 from rollcheck.load import together
 from rollcheck.load.book import LaneBook
 from rollcheck.load.lanes import LaneState
-from rollcheck.load.ring import ENTRIES, RECV, Ring
+from rollcheck.load.ring import ENTRIES, RECV, Ring, pack_fds
 from rollcheck.load.together import Receiver, Sender, Together
 
 pytestmark = pytest.mark.loopback
@@ -43,8 +42,8 @@ def receiver() -> Iterator[Receiver]:
     made.ring.close()
 
 
-def fds_of(pairs: list[tuple[socket.socket, socket.socket]]) -> array:
-    return array("i", [ours.fileno() for ours, _ in pairs])
+def fds_of(pairs: list[tuple[socket.socket, socket.socket]]) -> bytes:
+    return pack_fds([ours.fileno() for ours, _ in pairs])
 
 
 def say(pairs: list[tuple[socket.socket, socket.socket]], *data: bytes) -> None:
@@ -122,10 +121,9 @@ def test_what_is_not_there_yet_an_end_and_a_reset_are_told_apart(pairs, receiver
 @needs_ring
 def test_a_descriptor_that_is_none_is_an_error_of_its_own_alone(pairs, receiver):
     say(pairs, b"usual")
-    fds = fds_of(pairs[:3])
-    fds[1] = 1_000_000
+    fds = [pairs[0][0].fileno(), 1_000_000, pairs[2][0].fileno()]
 
-    assert not receiver.receive(fds)
+    assert not receiver.receive(pack_fds(fds))
     assert receiver.results(3) == [b"usual", -errno.EBADF, b"usual"]
 
 
