@@ -20,6 +20,8 @@ from typing import IO, Self
 
 PATIENCE_S = 5.0
 """How long a process may take to end when asked to."""
+SETTLED_S = 0.05
+"""A process that is to run another program does so within this."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -76,6 +78,22 @@ def processes_of(pid: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes of it that run the program it runs: neither a tool that it calls, nor one that is just made."""
+    made = [other for other in processes_of(pid) if other != pid and _command_of(other) == _command_of(pid)]
+    if made:
+        time.sleep(SETTLED_S)
+    return [other for other in made if _command_of(other) == _command_of(pid)]
+
+
+def _command_of(pid: int) -> bytes:
+    """What it was called with; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 class Child:

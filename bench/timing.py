@@ -10,7 +10,7 @@ from bench.peers import FORTIO, HEY, OURS, Generator, Load, read_json
 from bench.results import Figure, Row
 from bench.servers import GENERATOR_CORE, SERVER_CORE, witness
 from bench.session import Session
-from bench.spawn import BenchError, Child, keep_on, processes_of, run
+from bench.spawn import BenchError, Child, keep_on, run, workers_of
 from bench.truth import Stop, response_times, timetable
 
 LIMIT_S = 60.0
@@ -77,12 +77,13 @@ def part(child: Child, session: Session) -> None:
     "On an otherwise idle core" is meant of the process that sends; on one core the two would measure each other.
     """
     until = time.monotonic() + LIMIT_S
-    while len(found := processes_of(child.pid)) < 2:
+    while not (workers := workers_of(child.pid)):
         if child.is_over_within(POLL_S) or time.monotonic() > until:
             session.say("  its worker was not seen: both ran on any core")
             return
-    for pid, core in zip(found, (SERVER_CORE, GENERATOR_CORE), strict=False):
-        keep_on(pid, core)
+    keep_on(child.pid, SERVER_CORE)
+    for pid in workers:
+        keep_on(pid, GENERATOR_CORE)
 
 
 def measure_evenness(session: Session, row: Row) -> None:

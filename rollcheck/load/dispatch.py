@@ -19,6 +19,7 @@ from rollcheck.load.plan import LoadPlan
 from rollcheck.load.poller import PollSet, Ready
 from rollcheck.load.reactor import Reactor
 from rollcheck.load.resolver import Resolver
+from rollcheck.load.spins import Spins
 from rollcheck.load.sprint import RELEASE_BATCH, Sprint
 from rollcheck.load.timer import Clock
 from rollcheck.load.together import Together
@@ -80,6 +81,7 @@ class Dispatch:
         plain = self._may_sprint and not reactor.tls and not isinstance(reactor.poller, PollSet)
         self._together = Together(reactor, clock, lanes[0], possible=plain)
         self._laps = Laps(reactor, clock, lanes[0], self._together)
+        self._spins = Spins(reactor, clock, lanes[0], sprint, self._together)
 
     def enter(self, stage: Stage, now: Instant) -> None:
         """Arrivals that are due from now on belong to `stage`."""
@@ -141,7 +143,7 @@ class Dispatch:
         elif self._all_fresh:
             self._turnover.drain(events, self._lanes[0])
         elif not self._plan.closed_loop:
-            self._sprint.drain(events)
+            (self._spins if self._may_sprint else self._sprint).drain(events)
         elif (
             self._may_sprint
             and arrivals.end - arrivals.seq > len(events) * arrivals.step
@@ -171,7 +173,7 @@ class Dispatch:
     def _sprint_due(self) -> bool:
         lane, arrivals = self._lanes[0], self._arrivals
         end = min(self._clock() + SPRINT_NS, self._reactor.next_check)
-        self._sprint.spin(arrivals, lane, self.stage, self.health, end)
+        self._spins.spin(arrivals, self.stage, self.health, end)
         if lane.waiting:
             self._expire_waiting(lane)
         return self._clock() >= arrivals.due

@@ -7,11 +7,8 @@ is done in the loops here, on local names and without a call of ours, even where
 
 from __future__ import annotations
 
-from rollcheck.facts.attempts import Stage
 from rollcheck.facts.clock import Instant
-from rollcheck.load.arrivals import Arrivals
 from rollcheck.load.connection import AWAITING, IDLE, Connection
-from rollcheck.load.health import HealthMeter
 from rollcheck.load.lanes import Arrival, LaneState
 from rollcheck.load.poller import READABLE, Ready
 from rollcheck.load.reactor import Reactor
@@ -83,57 +80,14 @@ class Sprint:
             done += 1
         reactor.busy -= done
 
-    def spin(self, arrivals: Arrivals, lane: LaneState, stage: Stage, health: HealthMeter, end: Instant) -> None:
-        """Go round by ourselves until `end`, or until the next arrival is far enough away for something else."""
-        poll, clock = self._reactor.poller.poll, self._clock
-        while True:
-            self.release(arrivals, lane, stage, health, RELEASE_BATCH)
-            now = clock()
-            if now >= end or arrivals.due - now > SPIN_NS:
-                return
-            events = poll(0, POLL_EVENTS)
-            if events:
-                self.drain(events)
-
-    def release(self, arrivals: Arrivals, lane: LaneState, stage: Stage, health: HealthMeter, most: int) -> None:
-        """Send what waits and what is due on connections that are idle; what finds none joins those that wait.
-
-        For a timetable with one lane whose pool is full. Releases `most` arrivals at most.
-        """
-        clock, idle, waiting, lags = self._clock, lane.idle, lane.waiting, health.lags
-        for _ in range(most):
-            if not waiting or not idle:
-                break
-            seq, stage_then, due, released = waiting.popleft()
-            now = clock()
-            if self._send(lane, idle.popleft(), (seq, stage_then, due, released), now):
-                health.waits.append(now - released)
-            else:
-                waiting.appendleft((seq, stage_then, due, released))
-        taken = 0
-        for _ in range(most):
-            now = clock()
-            seq = arrivals.seq
-            due = arrivals.take(now)
-            if due < 0:
-                break
-            taken += 1
-            lags.append(now - due)
-            arrival = (seq, stage, due, now)
-            if waiting or not idle or not self._send(lane, idle.popleft(), arrival, now):
-                waiting.append(arrival)
-            else:
-                health.unwaited += 1
-        lane.scheduled += taken
-
     def send(self, lane: LaneState, arrival: Arrival, now: Instant) -> bool:
         """Send the arrival on the connection that has been idle longest; False when that takes more than a write."""
         if not lane.idle or not self.possible or lane.fresh or (lane.fills and lane.open < lane.limit):
             return False
-        return self._send(lane, lane.idle.popleft(), arrival, now)
+        return self.send_on(lane.idle.popleft(), arrival, now)
 
-    def _send(self, lane: LaneState, connection: Connection, arrival: Arrival, now: Instant) -> bool:
-        """False when the connection is not idle any more."""
+    def send_on(self, connection: Connection, arrival: Arrival, now: Instant) -> bool:
+        """Send it on this connection; False when that is not idle any more."""
         if connection.state != IDLE:
             return False
         connection.seq, connection.stage, connection.intended, connection.released = arrival
@@ -141,7 +95,7 @@ class Sprint:
         connection.state = AWAITING
         reactor = self._reactor
         reactor.busy += 1
-        request, send = lane.request, connection.send
+        request, send = connection.lane.request, connection.send
         try:
             sent = send(request)
         except OSError as e:

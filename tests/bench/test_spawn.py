@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.spawn import BenchError, Child, run
+from bench.spawn import BenchError, Child, processes_of, run, workers_of
 
 FOREVER = "import time; print('up', flush=True); time.sleep(600)"
 
@@ -76,3 +76,23 @@ def test_a_process_stays_on_its_core_and_this_one_does_not() -> None:
 
     assert told.out.strip() == f"[{core}]"
     assert os.sched_getaffinity(0) == before
+
+
+def test_a_tool_that_a_process_calls_is_none_of_its_workers() -> None:
+    code = (
+        "import os, subprocess, sys, time\n"
+        "tool = subprocess.Popen(['sleep', '600'])\n"
+        "print('up', flush=True)\n"
+        "worker = os.fork()\n"
+        "time.sleep(600)\n"
+    )
+    with Child([sys.executable, "-c", code], patience_s=0) as child:
+        until = time.monotonic() + 10
+        while len(workers := workers_of(child.pid)) < 1 and time.monotonic() < until:
+            child.is_over_within(0.01)
+        tools = set(processes_of(child.pid)) - {child.pid, *workers}
+
+        assert [Path(f"/proc/{pid}/comm").read_text() for pid in tools] == ["sleep\n"]
+        assert [Path(f"/proc/{pid}/comm").read_text() for pid in workers] == [
+            Path(f"/proc/{child.pid}/comm").read_text()
+        ]
