@@ -45,10 +45,22 @@ def latency_us(result: dict[str, Any], kind: str) -> dict[float, float]:
     return {float(percent): value for percent, value in found.items()}
 
 
+def starved_share(result: dict[str, Any]) -> float:
+    """For how much of its time rollcheck's worker could have run, but others had its core.
+
+    Raises:
+        BenchError: its JSON does not say.
+    """
+    try:
+        return float(result["rollcheck"]["generator"]["starved_share"])
+    except KeyError as e:
+        raise BenchError(f"rollcheck's JSON has no {e} on the way to the share of time without a core") from e
+
+
 def measure_paced(session: Session, row: Row) -> None:
     """Open loop: whether the rate is held, and how late requests leave, by our own account."""
     for rate in RATES:
-        held, lags = [], []
+        held, lags, starved = [], [], []
         for number in range(session.steady_rounds):
             load = Load(url=session.nginx.url, seconds=max(session.seconds, 2), qps=rate)
             with Child(session.argv(OURS, load)) as child:
@@ -58,13 +70,15 @@ def measure_paced(session: Session, row: Row) -> None:
             count = OURS.read(spent.out)
             held.append(count.answered / count.seconds)
             lags.append(latency_us(result, "lag"))
+            starved.append(1e3 * starved_share(result))
             session.say(
                 f"  round {number + 1} {rate:6}/s: {held[-1]:9.1f}/s lag {lags[-1][50]:.0f} / {lags[-1][99]:.0f} µs"
-                f" cpu {spent.cpu_s / spent.wall_s:.2f}"
+                f" cpu {spent.cpu_s / spent.wall_s:.2f}, kept from its core {starved[-1]:.1f} ms a second"
             )
         who = f"rollcheck {rate:,}/s"
         row.figures.append(Figure(who, "requests per second", summarise(held)))
         row.figures += [Figure(who, f"lag p{p:g}, µs", summarise([lag[p] for lag in lags])) for p in PERCENTILES]
+        row.figures.append(Figure(who, "kept from its core by others, ms a second", summarise(starved)))
         missed = median([deviation(seen, rate) for seen in held])
         row.at_most(f"{rate:,}/s held within 0.1 % (share missed)", missed, RATE_HELD)
         row.at_most(f"{rate:,}/s lag p50 ≤ {LAG_P50_US} µs", median([lag[50] for lag in lags]), LAG_P50_US)

@@ -17,6 +17,8 @@ LAG_P99_LIMIT_US = 50_000
 """A request that leaves this late has missed the outages that rollouts cause: the shortest last about as long."""
 STALL_LIMIT_NS = 500 * MILLISECOND
 """A loop that stands still for so long sends nothing, then everything at once, and sees time-outs that were not."""
+STARVED_SHARE = 0.01
+"""For so much of its time others must have had its processor to be worth a word."""
 SHORTFALL_LIMIT = 0.01
 """Arrivals of the timetable that were never taken up: the rate was not the one that the report names."""
 LOCAL_REASONS = ("EADDRNOTAVAIL", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN", "EADDRINUSE")
@@ -86,7 +88,7 @@ def _late(samples: Sequence[HealthSample], overall_p99: float | None) -> list[Fa
     late = [s for s in samples if (percentile_us(merged([s.lag_hdr]), 99) or 0) > LAG_P99_LIMIT_US]
     text = (
         f"the generator was late: 1 in 100 requests left more than {overall_p99 / 1000:,.0f} ms after its time "
-        f"(limit {LAG_P99_LIMIT_US // 1000} ms); lower --qps or use a machine with more free CPU"
+        f"(limit {LAG_P99_LIMIT_US // 1000} ms){_starved_in(late)}; lower --qps or use a machine with more free CPU"
     )
     return [Fault(text=text, spans=_spans(late), explains=True)]
 
@@ -98,9 +100,19 @@ def _stalls(samples: Sequence[HealthSample]) -> list[Fault]:
     longest = max(s.stall_ns for s in stalled) / SECOND
     text = (
         f"the generator stood still for up to {longest:.1f} s in {_number(len(stalled), 'sample')} "
-        f"(limit {STALL_LIMIT_NS / SECOND:.1f} s): this machine was too busy"
+        f"(limit {STALL_LIMIT_NS / SECOND:.1f} s): this machine was too busy{_starved_in(stalled)}"
     )
     return [Fault(text=text, spans=_spans(stalled), explains=True)]
+
+
+def starved(share: float) -> str:
+    """For how much of its time others had the generator's processor, to end a clause with; empty for next to none."""
+    return "" if share < STARVED_SHARE else f"; other processes had its processor for {share:.0%} of that time"
+
+
+def _starved_in(samples: Sequence[HealthSample]) -> str:
+    length = sum(s.end_ns - s.start_ns for s in samples)
+    return starved(sum(s.starved_ns for s in samples) / length if length else 0.0)
 
 
 def _spans(samples: Iterable[HealthSample]) -> tuple[Window, ...]:

@@ -114,7 +114,7 @@ class LoadFold:
         self._rows: dict[int, _Second] = {}
         self._open: set[int] = set()
         self._generator = GeneratorState()
-        self._cpu: dict[int, tuple[float, int]] = {}
+        self._cpu: dict[int, tuple[float, int, int]] = {}
         self._slots: list[SlotTotals] = []
         self._sizes = (Moments(), Moments())
         self._warmup: Counter[str] = Counter()
@@ -176,8 +176,8 @@ class LoadFold:
     def _add_health(self, fact: HealthSample) -> None:
         """Samples of the warm-up have nothing asked and nothing released in them, and count as what they are."""
         past, length = self._generator, fact.end_ns - fact.start_ns
-        before = self._cpu.get(fact.worker, (0.0, 0))
-        self._cpu[fact.worker] = (before[0] + fact.cpu_share * length, before[1] + length)
+        busy, starved, whole = self._cpu.get(fact.worker, (0.0, 0, 0))
+        self._cpu[fact.worker] = busy + fact.cpu_share * length, starved + fact.starved_ns, whole + length
         self._generator = GeneratorState(
             asked=past.asked + fact.asked,
             released=past.released + fact.released,
@@ -285,8 +285,9 @@ class LoadFold:
         return replace(bare, faults=faults, target_slow=find_slowness(bare, self._local), behind=behind_share(bare))
 
     def _generator_state(self) -> GeneratorState:
-        shares = [busy / length for busy, length in self._cpu.values() if length]
-        return replace(self._generator, cpu_share=sum(shares) / len(shares) if shares else 0.0, workers=len(self._cpu))
+        shares = [(busy / whole, starved / whole) for busy, starved, whole in self._cpu.values() if whole]
+        cpu, starved = (sum(each) / len(shares) for each in zip(*shares, strict=True)) if shares else (0.0, 0.0)
+        return replace(self._generator, cpu_share=cpu, starved_share=starved, workers=len(self._cpu))
 
     def _errors(self, lost: int, started: Instant, ended: Instant) -> tuple[ErrorClass, ...]:
         found = [

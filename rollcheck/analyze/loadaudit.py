@@ -7,7 +7,7 @@ arrivals had to wait or were never sent, the figures are true and the rate was n
 
 from __future__ import annotations
 
-from rollcheck.analyze.generator import STALL_LIMIT_NS
+from rollcheck.analyze.generator import STALL_LIMIT_NS, starved
 from rollcheck.analyze.hdr import count_from, value_at
 from rollcheck.analyze.loadmodel import LoadSummary
 from rollcheck.facts.clock import SECOND
@@ -54,7 +54,8 @@ def _late(summary: LoadSummary) -> str:
         return ""
     return (
         f"the generator was late: 1 in 100 requests left {lag / 1000:,.0f} ms or more after its time "
-        f"(limit {LAG_P99_LIMIT_US // 1000} ms); lower the rate, add --workers or free a processor"
+        f"(limit {LAG_P99_LIMIT_US // 1000} ms){starved(summary.generator.starved_share)}; lower the rate, add "
+        "--workers or free a processor"
     )
 
 
@@ -65,7 +66,7 @@ def _stalls(summary: LoadSummary) -> str:
     times = "once" if state.stalls == 1 else f"{state.stalls:,} times"
     return (
         f"the generator stood still for up to {state.stall_ns / SECOND:.1f} s, {times} past the limit of "
-        f"{STALL_LIMIT_NS / SECOND:.1f} s: this machine was too busy"
+        f"{STALL_LIMIT_NS / SECOND:.1f} s: this machine was too busy{starved(state.starved_share)}"
     )
 
 

@@ -63,6 +63,7 @@ class GeneratorState:
         skipped: left out because their time had passed (`-nocatchup`).
         stall_ns: longest time an event loop did not come round; stalls counts the samples past the limit.
         cpu_share, cpu_peak: of one process, CPU seconds per second: its mean, and the highest sample of any.
+        starved_share: of their time, how much they were ready to run while others had their processors.
         files, ports: most in use at once, and the limit; zeros when not known.
         workers: processes that reported at all.
     """
@@ -74,6 +75,7 @@ class GeneratorState:
     stalls: int = 0
     cpu_share: float = 0.0
     cpu_peak: float = 0.0
+    starved_share: float = 0.0
     files: tuple[int, int] = (0, 0)
     ports: tuple[int, int] = (0, 0)
     workers: int = 0

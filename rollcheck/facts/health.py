@@ -25,6 +25,8 @@ class HealthSample:
         worker: the process that this is about.
         ports_used, ports_limit: local ports taken, TIME_WAIT included, and how many there are; 0 when not known.
         skipped: arrivals that were left out because their time had passed (only where catching up was forbidden).
+        starved_ns: how long the process could have run in this span, but had no processor, for others had them; 0 where
+            the system does not say.
     """
 
     start_ns: Instant
@@ -44,3 +46,4 @@ class HealthSample:
     ports_used: int = 0
     ports_limit: int = 0
     skipped: int = 0
+    starved_ns: int = 0

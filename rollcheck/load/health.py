@@ -13,6 +13,7 @@ from rollcheck.load.transport import count_open_files, file_limit
 
 _PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _SOCKSTAT = "/proc/net/sockstat"
+_SCHEDSTAT = "/proc/self/schedstat"
 
 
 class HealthMeter:
@@ -35,7 +36,7 @@ class HealthMeter:
         self._asked = 0
         self._released = 0
         self._stall = 0
-        self._cpu = time.process_time()
+        self._cpu, self._starved = time.process_time(), count_starved_ns()
         self._open()
 
     def _open(self) -> None:
@@ -58,7 +59,7 @@ class HealthMeter:
         self, now: Instant, *, asked: int, released: int, backlog: int, in_flight: int, connections: int
     ) -> RawHealth:
         """What happened since the last sample; `asked` and `released` count from the very start."""
-        cpu = time.process_time()
+        cpu, starved = time.process_time(), count_starved_ns()
         rest = HealthSample(
             start_ns=self._start,
             end_ns=now,
@@ -77,10 +78,11 @@ class HealthMeter:
             ports_used=count_used_ports() if self._ports else 0,
             ports_limit=self._ports,
             skipped=self.skipped,
+            starved_ns=starved - self._starved,
         )
         raw = RawHealth(worker=self._worker, lags=self.lags, waits=self.waits, unwaited=self.unwaited, rest=rest)
         self._start, self._asked, self._released = now, asked, released
-        self._cpu, self._stall = cpu, 0
+        self._cpu, self._starved, self._stall = cpu, starved, 0
         self._open()
         return raw
 
@@ -105,3 +107,15 @@ def count_used_ports() -> int:
     except (OSError, ValueError, IndexError):
         pass
     return 0
+
+
+def count_starved_ns() -> int:
+    """How long this process was ready to run, since it began, while others had its processor; 0 where nobody says.
+
+    Source: Documentation/scheduler/sched-stats.rst, /proc/<pid>/schedstat: its second field.
+    """
+    try:
+        with open(_SCHEDSTAT, encoding="ascii") as stat:  # noqa: PTH123  # each second, in the timing process
+            return int(stat.read().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0

@@ -226,6 +226,7 @@ def _own(summary: LoadSummary) -> dict[str, Any]:
             "longest_stall_us": state.stall_ns // 1_000,
             "cpu_share": round(state.cpu_share, 4),
             "cpu_peak": round(state.cpu_peak, 4),
+            "starved_share": round(state.starved_share, 4),
             "files": list(state.files),
             "ports": list(state.ports),
             "workers": state.workers,

@@ -21,6 +21,8 @@ LABELS = {
     "connect": "connect",
 }
 ERRORS_TOLD = 20
+WORTH_TELLING = 0.001
+"""Of the generator's time: for so much of it at least, others had its processor."""
 TELLING = 2
 """Where p99 of response and service time differ by more than this factor, fortio's lines alone mislead."""
 _TONES = {"bad": "1;31", "good": "32", "bold": "1", "dim": "2"}
@@ -188,6 +190,8 @@ def _generator(summary: LoadSummary, width: int) -> list[str]:
         f"CPU {state.cpu_share:.0%} of a core{each} (at most {state.cpu_peak:.0%})",
         f"longest stall {span(state.stall_ns / 1000)}",
     ]
+    if state.starved_share >= WORTH_TELLING:
+        parts.insert(2, f"others had its processor {state.starved_share:.1%} of the time")
     if state.asked:
         parts.insert(1, f"{count(state.released)} of {count(state.asked)} arrivals taken up")
     if state.skipped:

@@ -52,6 +52,19 @@ def test_a_loop_may_stand_still_no_longer_than_the_limit(milliseconds, fault):
     assert bool(found) is fault
 
 
+@pytest.mark.parametrize(
+    "sample", [{"stall_ns": 600 * MILLISECOND}, {"lag_hdr": blob(60_000, 1000)}], ids=["stall", "lag"]
+)
+@pytest.mark.parametrize(
+    ("starved_ns", "told"),
+    [(0, False), (5 * MILLISECOND, False), (140 * MILLISECOND, True)],
+)
+def test_a_fault_says_when_others_had_the_processor(sample, starved_ns, told):
+    [found] = faults(story().health(12, starved_ns=starved_ns, **sample))
+
+    assert ("; other processes had its processor for 14% of that time" in found) is told
+
+
 def test_stalls_of_the_preflight_do_not_count():
     assert faults(story(baseline_from=5.0).health(2, stall_ns=10**10)) == []
 

@@ -56,6 +56,21 @@ def test_a_stall_is_a_fault():
     assert "stood still for up to 1.4 s, once" in summary.faults[0]
 
 
+@pytest.mark.parametrize("sample", [{"stall_ns": 1_400_000_000}, {"lags": [30_000] * 100}], ids=["stall", "lag"])
+def test_a_fault_says_when_others_had_the_processor(sample):
+    summary = told(health(0, **({"lags": [1]} | sample), starved_ns=250_000_000), interval(0, [1] * 100))
+
+    assert "; other processes had its processor for 25% of that time" in summary.faults[0]
+
+
+def test_how_long_others_had_the_processor_is_an_average_of_all_workers():
+    samples = [
+        health(second, lags=[1], worker=worker, starved_ns=10**8 * worker) for second in (0, 1) for worker in (1, 3)
+    ]
+
+    assert told(*samples, interval(0, [1] * 4)).generator.starved_share == pytest.approx(0.2)
+
+
 def test_a_machine_without_ports_is_a_fault():
     dropped = failure(0.5, outcome=Outcome.DROPPED, sent=False, detail="EADDRNOTAVAIL")
     summary = told(dropped, interval(0, [1] * 99), health(0, lags=[1] * 100))

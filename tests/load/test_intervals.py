@@ -3,6 +3,7 @@
 from array import array
 from itertools import count
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from rollcheck.facts.attempts import Interval, Lane, Outcome, PodTally, Stage
 from rollcheck.facts.wiretotals import Moments, WireTotals
 from rollcheck.load.answers import Answer
 from rollcheck.load.book import LaneBook, RunningMoments
-from rollcheck.load.health import HealthMeter
+from rollcheck.load.health import HealthMeter, count_starved_ns
 from rollcheck.load.histogram import Histogram
 from rollcheck.load.intervals import RawLatencies, RawWireTotals, Settler
 from rollcheck.load.recorder import LoadRecorder
@@ -189,3 +190,25 @@ def test_a_recorder_bounds_what_it_keeps_raw_without_losing_a_count():
 
     assert [fact.ok for fact in facts] == [210_000]
     assert Histogram.decode(facts[0].service_hdr).total == 210_000
+
+
+@pytest.mark.parametrize(("text", "starved"), [("920 4711 3\n", 4711), ("0 0 0\n", 0), ("", 0), ("none\n", 0)])
+def test_how_long_others_had_the_processor_is_what_the_kernel_says(tmp_path, monkeypatch, text, starved):
+    (tmp_path / "schedstat").write_text(text)
+    monkeypatch.setattr("rollcheck.load.health._SCHEDSTAT", str(tmp_path / "schedstat"))
+
+    assert count_starved_ns() == starved
+
+
+def test_where_nobody_says_how_long_others_had_the_processor_it_is_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("rollcheck.load.health._SCHEDSTAT", str(tmp_path / "none"))
+
+    assert count_starved_ns() == 0
+
+
+def test_a_sample_says_for_how_long_others_had_the_processor_in_its_span(monkeypatch):
+    said = iter([1_000, 4_000, 9_000])
+    monkeypatch.setattr("rollcheck.load.health.count_starved_ns", lambda: next(said))
+    meter = HealthMeter(0)
+
+    assert [health(meter).rest.starved_ns for _ in range(2)] == [3_000, 5_000]

@@ -2,9 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollcheck.render.loadtext import span
+from rollcheck.analyze.load import summarise
+from rollcheck.render.loadtext import own_lines, span
 from rollcheck.render.spark import BLOCKS, grouped, spark
 from rollcheck.render.text import cells
+from tests.analyze.load_facts import document, header, health, interval
 
 
 @pytest.mark.parametrize(
@@ -46,3 +48,12 @@ def test_groups_keep_every_row_and_fit(rows, width):
     assert [row for group in groups for row in group] == rows
     assert len(groups) <= width
     assert len({len(group) for group in groups[:-1]}) <= 1
+
+
+@pytest.mark.parametrize(("starved_ns", "told"), [(0, False), (500_000, False), (12_000_000, True)])
+def test_the_line_about_the_generator_says_when_others_had_its_processor(starved_ns, told):
+    facts = (health(0, lags=[1], starved_ns=starved_ns), interval(0, [1]))
+    summary = summarise(document(*facts, head=header()))
+    text = " ".join(" ".join(own_lines(summary, (), quiet=False, width=80, colour=False)).split())
+
+    assert ("; others had its processor 1.2% of the time;" in text) is told
