@@ -141,7 +141,7 @@ class Together:
         return self._receivers[size], self._sender
 
     def read(self, events: Ready, pair: Pair) -> Answered:
-        """Read what usual events, `ENTRIES` at most, announce; those connections that were answered as before."""
+        """Read what these events, `ENTRIES` at most, announce; those connections that were answered as before."""
         receiver, _ = pair
         connections, fds = self._awaiting(events)
         if not connections:
