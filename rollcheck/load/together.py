@@ -38,6 +38,7 @@ class Receiver:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self._at_one_go = size <= SNUG
         self._stride = -(-size // 64) * 64
         self._room = mmap.mmap(-1, ENTRIES * self._stride)
         start = _address_of(self._room)
@@ -47,7 +48,7 @@ class Receiver:
     def expect(self, data: bytes) -> None:
         """Take that for the usual answer from now on."""
         self.usual = data
-        self._all_usual = data.ljust(self._stride, b"\0") * ENTRIES if self.size <= SNUG else b""
+        self._all_usual = data.ljust(self._stride, b"\0") * ENTRIES if self._at_one_go else b""
         self.ring.expect(len(data))
 
     def receive(self, fds: bytes) -> bool:
@@ -55,7 +56,7 @@ class Receiver:
         if not self.ring.run(fds):
             return False
         number, stride, room = len(fds) // FD_SIZE, self._stride, self._room
-        if self._all_usual:
+        if self._at_one_go:
             return room[: number * stride] == self._all_usual[: number * stride]
         usual, length = self.usual, len(self.usual)
         return all(room[at : at + length] == usual for at in range(0, number * stride, stride))
@@ -63,14 +64,16 @@ class Receiver:
     def results(self, number: int) -> list[bytes | int]:
         """What each of so many sockets gave: bytes, none at its end, or an error's number, negative.
 
-        They are wiped out behind it: what lies behind a short answer must not be a longer one's rest.
+        Where all are compared at one go they are wiped out behind it: behind a short answer must not lie a longer
+        one's rest.
         """
         stride, room = self._stride, self._room
         found = [
             room[at : at + result] if result >= 0 else result
             for at, result in zip(range(0, number * stride, stride), self.ring.results(number), strict=True)
         ]
-        room[: number * stride] = bytes(number * stride)
+        if self._at_one_go:
+            room[: number * stride] = bytes(number * stride)
         return found
 
 
