@@ -86,14 +86,19 @@ def publish(registry, made):
 
 
 async def ask(host, port, name="web.test"):
-    """The body of an answer, or how the connect failed."""
+    """The body of an answer, "cut" for none, or how the connect failed."""
     try:
         stream = await trio.open_tcp_stream(host, port)
     except OSError:
         return "refused"
     async with stream:
-        await stream.send_all(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % name.encode())
-        answer = await stream.receive_some()
+        try:
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: %b\r\n\r\n" % name.encode())
+            answer = await stream.receive_some()
+        except trio.BrokenResourceError:  # connected just as its listener was closed
+            answer = b""
+    if not answer:
+        return "cut"
     head, _, body = answer.partition(b"\r\n\r\n")
     return body.decode() if head.startswith(b"HTTP/1.1 200") else head.split()[1].decode()
 
