@@ -7,7 +7,7 @@ import json
 import ssl
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from bench.spawn import BenchError, run
 
 UP_ROUNDS = 5
 UP_PODS, UP_S = 10, 3.0
-ROLLED, API_P99_MS = 100, 50.0
+ROLLED, ROLLS, API_P99_MS = 100, 5, 50.0
 EVERY_S = 0.02
 """Between two questions to the API server."""
 SETTLED_S = 2.0
@@ -121,24 +121,30 @@ def measure_sandbox(session: Session, row: Row) -> None:
     row.at_most(f"3 nodes and {UP_PODS} pods up in {UP_S:g} s", median(seen), UP_S)
     with sandbox(session, 20 if session.quick else ROLLED) as (box, seconds):
         session.say(f"  up after {seconds:.1f} s")
-        time.sleep(SETTLED_S)
         client = Client(box)
         for path in QUESTIONS.values():  # the first of each are slower: the handshake, JSON that is made once
             client.ask(path)
-        quiet = _latencies(client, until_rolled=False)
-        taken = _roll(session, client)
-    for name, values in (("nothing going on", quiet), (f"{ROLLED} pods rolled", taken)):
-        merged = [value for each in values.values() for value in each]
+        time.sleep(SETTLED_S)
+        quiet = [_latencies(client, until_rolled=False)]
+        rolls = [_roll(session, client, number) for number in range(1 if session.quick else ROLLS)]
+    for name, rounds in (("nothing going on", quiet), (f"{ROLLED} pods rolled", rolls)):
         for p in (50, 99, 100):
-            row.figures.append(Figure("sandbox", f"API, {name}, p{p}, ms", summarise([percentile(merged, p)])))
-    for name, each in taken.items():
-        row.figures.append(Figure("sandbox", f"API, {name}, p99, ms", summarise([percentile(each, 99)])))
-    everything = [value for each in taken.values() for value in each]
-    row.at_most(f"API p99 ≤ {API_P99_MS:g} ms while {ROLLED} pods are rolled", percentile(everything, 99), API_P99_MS)
+            found = [percentile(_merged([each]), p) for each in rounds]
+            row.figures.append(Figure("sandbox", f"API, {name}, p{p}, ms", summarise(found)))
+    for name in QUESTIONS:
+        found = [percentile(each[name], 99) for each in rolls]
+        row.figures.append(Figure("sandbox", f"API, {name}, p99, ms", summarise(found)))
+    overall = percentile(_merged(rolls), 99)
+    row.at_most(f"API p99 ≤ {API_P99_MS:g} ms while {ROLLED} pods are rolled", overall, API_P99_MS)
 
 
-def _roll(session: Session, client: Client) -> dict[str, list[float]]:
-    stamp = {"spec": {"template": {"metadata": {"annotations": {"rolled": "once"}}}}}
+def _merged(rounds: Sequence[dict[str, list[float]]]) -> list[float]:
+    return [value for each in rounds for values in each.values() for value in values]
+
+
+def _roll(session: Session, client: Client, number: int) -> dict[str, list[float]]:
+    time.sleep(SETTLED_S)
+    stamp = {"spec": {"template": {"metadata": {"annotations": {"rolled": str(number)}}}}}
     client.ask(DEPLOYMENT, method="PATCH", body=stamp)
     began = time.monotonic()
     seen = _latencies(client, until_rolled=True)

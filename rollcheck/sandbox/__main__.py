@@ -8,7 +8,6 @@ It ends on SIGTERM or SIGINT and, when it is owned, as soon as standard input en
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -21,6 +20,7 @@ from typing import Any
 import trio
 
 from rollcheck.errors import RollcheckError
+from rollcheck.sandbox.collector import collect_when_quiet
 from rollcheck.sandbox.serve import Running, serve
 from rollcheck.sandbox.settings import Settings, read_line
 from rollcheck.sandbox.state import LOG
@@ -47,8 +47,7 @@ async def _run(settings: Settings) -> None:
             if settings.owned:
                 nursery.start_soon(_end_with_owner, nursery.cancel_scope)
             running: Running = await nursery.start(serve, settings)
-            gc.collect()
-            gc.freeze()  # what a start leaves behind need not be looked at again and again
+            nursery.start_soon(collect_when_quiet, running.version)
             _say({"ready": asdict(running.state), "warnings": running.warnings, "folder": str(settings.folder)})
             _log_to(settings.folder / LOG, keep_stdin=settings.owned)
 

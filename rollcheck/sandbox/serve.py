@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -44,10 +45,12 @@ class Running:
     """A sandbox that is ready.
 
     Attributes:
+        version: gives the number of the newest write.
         warnings: sentences: what was left out, and which workloads are not up and why.
     """
 
     state: state.State
+    version: Callable[[], int]
     warnings: tuple[str, ...] = ()
 
 
@@ -120,7 +123,7 @@ async def _inside(
                 registry, workloads_of(settings.objects, settings.namespace), proxy.settled, settings.wait_s
             )
             lag.begin()
-            task_status.started(Running(state=running, warnings=(*left_out, *unready)))
+            task_status.started(Running(state=running, version=registry.version, warnings=(*left_out, *unready)))
             await trio.sleep_forever()
 
 
