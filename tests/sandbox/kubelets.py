@@ -32,8 +32,16 @@ QUICK = Timing(
     teardown=0.0,
 )
 NODE = "n1"
-SLEEPER = "import signal,sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nwhile True: signal.pause()\n"
-"""A container that ends well on SIGTERM."""
+SLEEPER = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+open("up", "w").close()
+while True: time.sleep(0.05)
+"""
+"""A container that ends well on SIGTERM once there is a file `up` in its folder: before, process 1 does not get it.
+
+It sleeps in short pieces because a signal that comes just before a sleep begins is handled only at its end.
+"""
 
 
 def container(name: str = "app", image: str = "rollcheck.test/python:3", **more: Any) -> Json:

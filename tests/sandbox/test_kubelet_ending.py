@@ -22,19 +22,19 @@ LATE = """
 import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (time.sleep(0.4), sys.exit(0)))
 print("up", flush=True)
-while True: signal.pause()
+while True: time.sleep(0.05)
 """
 EXITS_143 = """
-import signal, sys
+import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 print("up", flush=True)
-while True: signal.pause()
+while True: time.sleep(0.05)
 """
 SAYS_WHEN = """
 import os, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (os.write(1, b"%d\\n" % time.monotonic_ns()), sys.exit(0)))
 print("up", flush=True)
-while True: signal.pause()
+while True: time.sleep(0.05)
 """
 READS_WHAT_COMES = """
 import os, time
@@ -62,7 +62,7 @@ def says(*signals: str) -> str:
     handlers = "".join(
         f"signal.signal(signal.{name}, lambda *_: (os.write(1, b'{name}\\n'), sys.exit(0)))\n" for name in signals
     )
-    return f"import os,signal,sys\n{handlers}print('up', flush=True)\nwhile True: signal.pause()\n"
+    return f"import os,signal,sys,time\n{handlers}print('up', flush=True)\nwhile True: time.sleep(0.05)\n"
 
 
 async def up(world: World, *containers: Json, **spec: Any) -> None:
@@ -347,8 +347,8 @@ def test_a_pod_that_is_deleted_before_it_could_start_goes_at_once(tmp_path: Path
 
 def test_a_poststart_hook_that_fails_ends_the_container(tmp_path: Path) -> None:
     async def test(world: World) -> None:
-        hook = {"postStart": {"exec": {"command": ["sh", "-c", "echo sorry; exit 5"]}}}
-        world.create(python(SLEEPER, lifecycle=hook))
+        fails = "while [ ! -e up ]; do sleep 0.02; done; echo sorry; exit 5"
+        world.create(python(SLEEPER, lifecycle={"postStart": {"exec": {"command": ["sh", "-c", fails]}}}))
         pod = await world.until_waiting("PostStartHookError")
 
         assert world.reasons()[:5] == ["Pulled", "Created", "Started", "FailedPostStartHook", "Killing"]

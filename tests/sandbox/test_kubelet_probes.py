@@ -10,14 +10,19 @@ from typing import Any
 
 import pytest
 import trio
-from kubelets import World, condition, container, one_node, state
+from kubelets import SLEEPER, World, condition, container, one_node, state
 
 from rollcheck.sandbox.probes import Answer, Place, ask, http_get
 
 Json = dict[str, Any]
-FOREVER = "import signal,sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nwhile True: signal.pause()\n"
 FILE = {"exec": {"command": ["sh", "-c", "test -e ok"]}, "periodSeconds": 1}
 """Good while there is a file `ok` in the container's working directory."""
+FILE_ONCE_UP = {
+    "exec": {"command": ["sh", "-c", "while [ ! -e up ]; do sleep 0.02; done; test -e ok"]},
+    "periodSeconds": 1,
+    "timeoutSeconds": 5,
+}
+"""The same, first waiting until a signal would reach the container."""
 
 
 def on_a_node(folder: Path, test: Any) -> None:
@@ -29,7 +34,7 @@ def on_a_node(folder: Path, test: Any) -> None:
     trio.run(main)
 
 
-def python(code: str = FOREVER, **more: Any) -> Json:
+def python(code: str = SLEEPER, **more: Any) -> Json:
     return container(command=["python3", "-c", code], **more)
 
 
@@ -193,7 +198,7 @@ def test_readiness_comes_and_goes_with_its_probe(tmp_path: Path) -> None:
 
 def test_a_failed_liveness_probe_restarts_the_same_pod(tmp_path: Path) -> None:
     async def test(world: World) -> None:
-        world.create(python(livenessProbe={**FILE, "failureThreshold": 2}), terminationGracePeriodSeconds=5)
+        world.create(python(livenessProbe={**FILE_ONCE_UP, "failureThreshold": 2}), terminationGracePeriodSeconds=5)
         pod = await world.until(lambda c: c.object["status"].get("containerStatuses", [{}])[0].get("restartCount") == 1)
 
         assert ("Killing", "Container app failed liveness probe, will be restarted") in world.events()
@@ -244,7 +249,7 @@ def test_nothing_else_is_asked_until_the_startup_probe_succeeded(tmp_path: Path)
 
 def test_a_startup_probe_that_keeps_failing_restarts_the_container(tmp_path: Path) -> None:
     async def test(world: World) -> None:
-        world.create(python(startupProbe={**FILE, "failureThreshold": 1}), terminationGracePeriodSeconds=5)
+        world.create(python(startupProbe={**FILE_ONCE_UP, "failureThreshold": 1}), terminationGracePeriodSeconds=5)
         await world.until(lambda c: c.object["status"].get("containerStatuses", [{}])[0].get("restartCount") == 1)
 
         assert ("Killing", "Container app failed startup probe, will be restarted") in world.events()
