@@ -89,13 +89,12 @@ class Ring:
         self.fd: int = libc.syscall(_SETUP, ENTRIES, ctypes.byref(params))
         if self.fd < 0:
             raise OSError(ctypes.get_errno(), "io_uring_setup")
-        if not params.features & _SINGLE_MMAP:
+        try:
+            self._queues, self._entries = self._map(params)
+        except OSError:
             os.close(self.fd)
-            raise OSError(errno.ENOSYS, "io_uring is too old here")
+            raise
         array_at, cqes_at = params.sq.seventh, params.cq.sixth
-        size = max(array_at + 4 * ENTRIES, cqes_at + _CQE.size * ENTRIES)
-        self._queues = mmap.mmap(self.fd, size)
-        self._entries = mmap.mmap(self.fd, _SQE.size * ENTRIES, offset=_AT_SQES)
         self._words = memoryview(self._queues).cast("I")
         self._descriptors = memoryview(self._entries).cast("i")
         self._sq_tail, self._cq_head, self._cq_tail = params.sq.tail // 4, params.cq.head // 4, params.cq.tail // 4
@@ -107,6 +106,13 @@ class Ring:
         self._position = 0
         self._found = self._usual = b""
         self.broken = False
+
+    def _map(self, params: _Params) -> tuple[mmap.mmap, mmap.mmap]:
+        """The memory that is shared with the kernel: both queues, and the submissions' entries."""
+        if not params.features & _SINGLE_MMAP:
+            raise OSError(errno.ENOSYS, "io_uring is too old here")
+        queues = mmap.mmap(self.fd, max(params.sq.seventh + 4 * ENTRIES, params.cq.sixth + _CQE.size * ENTRIES))
+        return queues, mmap.mmap(self.fd, _SQE.size * ENTRIES, offset=_AT_SQES)
 
     def expect(self, result: int) -> None:
         """Take that for the usual result from now on."""

@@ -244,3 +244,16 @@ def test_nothing_is_left_open_behind_one():
     both.close()
 
     assert set(Path("/proc/self/fd").iterdir()) == before
+
+
+@needs_ring
+def test_nothing_is_left_open_when_the_memory_is_not_to_be_had(monkeypatch):
+    def refuse(*_args, **_how):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    before = set(Path("/proc/self/fd").iterdir())
+    monkeypatch.setattr("rollcheck.load.ring.mmap.mmap", refuse)
+
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        Ring(RECV, [0] * ENTRIES, 1)
+    assert set(Path("/proc/self/fd").iterdir()) == before
