@@ -96,6 +96,11 @@ def _command_of(pid: int) -> bytes:
         return b""
 
 
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Ours and `more`; Python may keep its byte code, or each start would be spent on compiling all that it imports."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | dict(more)
+
+
 class Child:
     """A running process; a context that ends it.
 
@@ -125,7 +130,7 @@ class Child:
                 stderr=self._err,
                 start_new_session=True,
                 cwd=ROOT,
-                env={**os.environ, **(env or {})},
+                env=_environment(env or {}),
             )
         self.pid = self._process.pid
         self._pidfd = os.pidfd_open(self.pid)

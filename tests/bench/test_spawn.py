@@ -31,6 +31,17 @@ def test_a_run_gives_back_what_was_printed_and_its_code() -> None:
     assert (spent.out, spent.err, spent.code) == ("yes\n", "no\n", 3)
 
 
+def test_python_keeps_its_byte_code_even_where_ours_does_not(monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    spent = run(
+        [sys.executable, "-c", "import os, sys; print(sys.dont_write_bytecode, os.environ['X'])"],
+        limit_s=30,
+        env={"X": "and more"},
+    )
+
+    assert spent.out == "False and more\n"
+
+
 def test_the_time_of_a_child_of_the_process_is_its_own() -> None:
     burn = "import time\nwhile time.process_time() < 0.2: pass"
     parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}], check=True)"
