@@ -42,14 +42,14 @@ def own_children() -> Iterator[int]:
 
 
 def read_stat(pid: int) -> list[int]:
-    """Parent, process group and session of a process; nothing when it is gone."""
+    """Parent and process group of a process; nothing when it is gone."""
     with suppress(OSError, ValueError):
-        return [int(n) for n in Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1:4]]
+        return [int(n) for n in Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1:3]]
     return []
 
 
 def belongs(pid: int, container: str, leaders: set[int]) -> bool:
-    """Whether a stray is of a container: by its group or session, or by the mark in its first environment."""
+    """Whether a stray is of a container: by its group, or by the mark in its first environment."""
     if leaders & set(read_stat(pid)[1:]):
         return True
     with suppress(OSError):

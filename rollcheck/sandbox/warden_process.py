@@ -6,11 +6,15 @@ and answered; one JSON object is one line.
 
 Why a process of its own: when the parent is gone, by whatever death, the socket ends. The warden then kills every
 container with SIGKILL, waits for all of them, and removes FOLDER. On Linux it is a subreaper (prctl(2)), so whatever a
-container left behind in a session of its own comes to it and is killed as well; should the warden itself be killed,
-the kernel kills what it started (PR_SET_PDEATHSIG). Elsewhere a process that left its container's session escapes.
+container left behind in another process group comes to it and is killed as well; should the warden itself be killed,
+the kernel kills what it started (PR_SET_PDEATHSIG). Elsewhere a process that left its container's group escapes.
 
 Two ways to start: `argv` is executed; `app` names a program of the apps folder, which was loaded once, before any
 fork, and runs in the forked process: a hundred pods then start in the time that a few interpreters take to.
+
+A container is a process group. All of them stay in the warden's session, for Linux shares its cores out among sessions
+first (sched(7), autogroups): in sessions of their own, 25 containers that start would leave the API server, which has
+a machine of its own in a cluster, a 26th of the cores.
 
 A container's main process is process 1 of its container in a cluster, and the kernel drops signals for which process 1
 has no handler; that is why a shell as process 1 never ends on SIGTERM. The warden does the same where /proc says which
@@ -43,6 +47,8 @@ LINE_BYTES = 16 * 1024
 LOG_BYTES = 10 * 1024 * 1024
 """The kubelet's containerLogMaxSize; one older file is kept beside the present one."""
 END_S = 5.0
+NICE = 10
+"""By how much containers stand back, where cores are short, behind the warden, which reads what they write."""
 APPS = Path(__file__).parent / "apps"
 
 
@@ -289,7 +295,8 @@ class WardenProcess:
     def become(self, request: dict[str, Any], outputs: list[int], report: socket.socket) -> NoReturn:
         """In the forked process: turn into what was asked for."""
         try:
-            os.setsid()
+            os.setpgid(0, 0)
+            os.nice(NICE)
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)

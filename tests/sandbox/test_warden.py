@@ -62,12 +62,12 @@ def test_exit_code_and_output_of_a_command_are_told(tmp_path: Path) -> None:
     trio.run(main)
 
 
-def test_a_command_gets_its_own_environment_folder_and_session_and_nothing_of_ours(tmp_path: Path) -> None:
+def test_a_command_gets_its_own_environment_folder_and_group_and_nothing_of_ours(tmp_path: Path) -> None:
     async def main() -> None:
         (tmp_path / "work").mkdir()
         probe = (
             "import json,os;fds=[int(n) for n in os.listdir('/dev/fd')];"
-            "print(json.dumps([sorted(os.environ),os.getcwd(),os.getsid(0)==os.getpid(),len([f for f in fds if f>3])]))"
+            "print(json.dumps([sorted(os.environ),os.getcwd(),os.getpgid(0)==os.getpid(),len([f for f in fds if f>3])]))"
         )
         async with warden_in(tmp_path / "s") as warden:
             done = await warden.execute(
@@ -78,11 +78,11 @@ def test_a_command_gets_its_own_environment_folder_and_session_and_nothing_of_ou
                     capture=True,
                 )
             )
-        names, folder, leads_session, further_files = json.loads(done.output)
+        names, folder, leads_group, further_files = json.loads(done.output)
 
         assert set(names) - {"LC_CTYPE", "__CF_USER_TEXT_ENCODING"} == {"ONLY", "ROLLCHECK_CONTAINER"}
         assert folder == str((tmp_path / "work").resolve())
-        assert leads_session
+        assert leads_group
         assert further_files == 0
 
     trio.run(main)
@@ -142,6 +142,19 @@ def test_a_signal_that_process_one_does_not_handle_does_not_reach_it(tmp_path: P
             await careless.exited.wait()
 
             assert (careless.code, careless.signal) == (137, signal.SIGKILL)
+
+    trio.run(main)
+
+
+def test_containers_share_the_wardens_session_and_stand_back_behind_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with warden_in(tmp_path / "s") as warden:
+            probe = "import os; print(os.getsid(0), os.getpriority(os.PRIO_PROCESS, 0))"
+            command = Command(argv=[sys.executable, "-c", probe], env=ENV, folder=tmp_path, capture=True)
+            session, nice = map(int, (await warden.execute(command)).output.split())
+
+            assert session == os.getsid(warden.pid) == warden.pid
+            assert nice > os.getpriority(os.PRIO_PROCESS, warden.pid)
 
     trio.run(main)
 
