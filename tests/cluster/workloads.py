@@ -12,7 +12,8 @@ from typing import Any
 
 Manifest = dict[str, Any]
 
-APP = Path(__file__).parent / "apps" / "web.py"
+APP = Path(__file__).parents[2] / "rollcheck" / "sandbox" / "apps" / "web.py"
+"""The server: one file that needs nothing but Python."""
 PORT = 8080
 DIRECT = ("python3", "/srv/app.py")
 SHELL = ("sh", "-c", "python3 /srv/app.py; true")
@@ -21,10 +22,10 @@ SHELL = ("sh", "-c", "python3 /srv/app.py; true")
 
 @dataclass(frozen=True)
 class Workload:
-    """A Deployment of `apps/web.py`, its Service and, where asked for, its Ingress.
+    """A Deployment of `APP`, its Service and, where asked for, its Ingress.
 
     Attributes:
-        env: settings of the app (see `apps/web.py`).
+        env: settings of the app (see its file).
         prestop_s: seconds of a preStop hook, None for no hook.
         prestop: how it sleeps: "sleep" (the native action) or "exec".
         readiness: whether there is a readiness probe (GET /healthz, each second).

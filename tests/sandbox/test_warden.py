@@ -67,7 +67,8 @@ def test_a_command_gets_its_own_environment_folder_and_group_and_nothing_of_ours
         (tmp_path / "work").mkdir()
         probe = (
             "import json,os;fds=[int(n) for n in os.listdir('/dev/fd')];"
-            "print(json.dumps([sorted(os.environ),os.getcwd(),os.getpgid(0)==os.getpid(),len([f for f in fds if f>3])]))"
+            "leads=os.getpgid(0)==os.getpid();"
+            "print(json.dumps([sorted(os.environ),os.getcwd(),leads,len([f for f in fds if f>3])]))"
         )
         async with warden_in(tmp_path / "s") as warden:
             done = await warden.execute(

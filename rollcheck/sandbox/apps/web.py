@@ -1,6 +1,7 @@
 """An HTTP/1.1 server whose manners at start, in between and at the end are set by its environment or its arguments.
 
 It does each wrong thing as real servers do it: what it leaves open when it exits, the kernel ends with FIN or RST.
+One file that needs nothing but Python: the sandbox loads it, and a pod of any cluster runs it from a ConfigMap.
 A setting is an environment variable, or an argument with its name: `ON_TERM=exit`, `--on-term=exit`, `--on-term exit`.
 
     ON_TERM         what SIGTERM does:
