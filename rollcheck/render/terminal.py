@@ -152,7 +152,7 @@ def _causes(page: Page, analysis: Analysis, paths: Mapping[str, str]) -> None:
             continue
         told[patch] = rank
         page.verbatim(patch.rstrip("\n").split("\n"), indent="     ")
-        page.prose("Apply it:", first="   ")
+        page.prose(f"{apply_words(analysis)}:", first="   ")
         page.verbatim(_apply(analysis, fixes[patch], patch, paths, page.width - 5), indent="     ", tone="command")
     rest = analysis.causes[CAUSES_TOLD:]
     if rest:
@@ -173,6 +173,13 @@ def _cause(page: Page, rank: int, cause: Cause) -> None:
         page.prose(f"{len(cause.evidence) - EVIDENCE_TOLD} more in result.json", first="   - ", tone="dim")
     for mode, reason in cause.competing:
         page.prose(f"not excluded: {NAMES.get(mode, f'mode {mode}')} ({reason})", first="   - ")
+
+
+def apply_words(analysis: Analysis) -> str:
+    """What stands before the command that applies a patch. The context of a sandbox is no more once that is down."""
+    if analysis.timeline.document.header.sandbox:
+        return "Apply it (that context is the sandbox's: name your own cluster's)"
+    return "Apply it"
 
 
 def _apply(analysis: Analysis, name: str, patch: str, paths: Mapping[str, str], width: int) -> list[str]:

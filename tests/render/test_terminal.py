@@ -86,6 +86,16 @@ def test_the_command_names_context_and_namespace():
     assert "kubectl --context test -n default patch deployment web" in plain(immediate_exit())
 
 
+def test_the_context_in_the_command_is_said_to_be_the_sandboxs():
+    analysis = immediate_exit()
+    timeline = analysis.timeline
+    header = replace(timeline.document.header, sandbox=True)
+    analysis = replace(analysis, timeline=replace(timeline, document=replace(timeline.document, header=header)))
+
+    assert "   Apply it (that context is the sandbox's: name your own cluster's):\n" in plain(analysis)
+    assert "   Apply it:\n" in plain(immediate_exit())
+
+
 def test_a_patch_that_two_causes_share_is_shown_once():
     one = immediate_exit().causes[0]
     twice = replace(immediate_exit(), causes=(one, replace(one, mode=6, name="pinned connections")))

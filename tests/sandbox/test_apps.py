@@ -275,6 +275,10 @@ def test_apaches_own_flags_are_ignored() -> None:
     assert read_settings(["/usr/sbin/apache2", "-DFOREGROUND"], {})["PORT"] == "80"
 
 
+def test_run_by_a_python_that_has_a_name_in_the_image_it_is_the_plain_server() -> None:
+    assert read_settings(["python3"], {})["PORT"] == "8080"
+
+
 @pytest.mark.parametrize(("ports", "real"), [("", 80), ("80=10080", 10080), ("8080=1,80=2", 2), ("8080=1", 80)])
 def test_a_port_is_bound_where_the_pod_has_it(ports: str, real: int) -> None:
     assert real_port("80", ports) == real

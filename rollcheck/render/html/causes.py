@@ -9,7 +9,7 @@ from rollcheck.analyze.model import Analysis, Cause, Unattributed
 from rollcheck.render.axis import Axis, axis_of
 from rollcheck.render.html.markup import Html, el, joined, verbatim
 from rollcheck.render.result import outcome_key
-from rollcheck.render.terminal import fix_names, patch_text
+from rollcheck.render.terminal import apply_words, fix_names, patch_text
 from rollcheck.render.text import clean, count, counted, offset, outcome_words, sentence
 
 OPEN_EVIDENCE = 4
@@ -70,7 +70,7 @@ def _patch(analysis: Analysis, patch: str, name: str) -> Html:
     return el(
         "div",
         copyable(f"Patch, {name}", patch),
-        copyable("Apply it", apply_command(analysis, name)),
+        copyable(apply_words(analysis), apply_command(analysis, name)),
         class_="fix",
     )
 

@@ -29,9 +29,10 @@ A setting is an environment variable, or an argument with its name: `ON_TERM=exi
     PORT            (8080)
     POD_NAME        answered as X-Pod-Name
 
-Called `wordpress` (or `apache2`), it has apache's and WordPress's manners instead of those defaults: port 80, a page of
-HTML after 60 ms, idle connections closed after 5 s, listening 0.3 s after its start; SIGTERM ends it at once with code
-0 and drops what is under way, SIGWINCH closes the listener, finishes what is under way and exits 0.
+Called `wordpress` (or `apache2`, `apache2-foreground`, `httpd`), it has apache's and WordPress's manners instead of those
+defaults: port 80, a page of HTML after 60 ms, idle connections closed after 5 s, listening 0.3 s after its start; SIGTERM
+ends it at once with code 0 and drops what is under way, SIGWINCH closes the listener, finishes what is under way and
+exits 0.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ APACHE = {
     "PORT": "80",
     "BODY": "",
 }
+APACHES = ("apache2", "apache2-foreground", "httpd", "wordpress")
 ENDINGS = ("exit", "ignore", "wait", "drain", "linger", "pinned")
 MAX_HEAD = 65536
 POLITE_CLOSE_S = 1.0
@@ -98,7 +100,7 @@ PAGE = (
 
 def read_settings(argv: list[str], env: Mapping[str, str]) -> dict[str, str]:
     """The settings of the arguments, else of the environment, else the defaults; SystemExit with one sentence."""
-    apache = os.path.basename(argv[0]) != "web"  # noqa: PTH119 - pathlib would double the start
+    apache = os.path.basename(argv[0]) in APACHES  # noqa: PTH119 - pathlib would double the start
     made = dict(APACHE if apache else WEB)
     made.update((name, env[name]) for name in made if name in env)
     words = [word for arg in argv[1:] for word in (arg.split("=", 1) if arg.startswith("--") else [arg])]
