@@ -29,10 +29,10 @@ A setting is an environment variable, or an argument with its name: `ON_TERM=exi
     PORT            (8080)
     POD_NAME        answered as X-Pod-Name
 
-Called `wordpress` (or `apache2`, `apache2-foreground`, `httpd`), it has apache's and WordPress's manners instead of those
-defaults: port 80, a page of HTML after 60 ms, idle connections closed after 5 s, listening 0.3 s after its start; SIGTERM
-ends it at once with code 0 and drops what is under way, SIGWINCH closes the listener, finishes what is under way and
-exits 0.
+Called `wordpress` (or `apache2`, `apache2-foreground`, `httpd`), it has apache's and WordPress's manners instead of
+those defaults: port 80, a page of HTML after 60 ms, idle connections closed after 5 s, listening 0.3 s after its start;
+SIGTERM ends it at once with code 0 and drops what is under way, SIGWINCH closes the listener, finishes what is under
+way and exits 0.
 """
 
 from __future__ import annotations
