@@ -17,6 +17,7 @@ from typing import Any
 
 GRACEFUL, NOT_GRACEFUL, USAGE, INCONCLUSIVE, CLUSTER_FAILURE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 PATIENCE_S = 180
+STARVED = "other processes had its processor"
 OWN_TROUBLE = ("the generator was late", "the event loop", "stood still")
 """Why a run on a busy machine proves nothing, whatever the workload did."""
 
@@ -127,9 +128,11 @@ def assert_lossless(run: Ended) -> None:
 
 
 def assert_graceful(run: Ended) -> None:
-    """Graceful; on a sandbox, which shares its machine with other tests and their load, lossless is enough."""
+    """Graceful; lossless is enough on a sandbox, which shares its machine with other tests and their load, and where
+    the run itself says that others had its processor.
+    """
     assert_lossless(run)
-    assert run.code == GRACEFUL or on_a_sandbox(), run
+    assert run.code == GRACEFUL or on_a_sandbox() or any(STARVED in reason for reason in run.result["reasons"]), run
     assert run.result["verdict"] == ("graceful" if run.code == GRACEFUL else "inconclusive"), run
 
 
