@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
+import secrets
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
@@ -29,6 +30,7 @@ from rollcheck.facts.wiretotals import AccessLine
 from rollcheck.load.plan import LoadPlan
 from rollcheck.load.workers import FAST, Speech, Workers, count_cores, share_of, start_workers
 from rollcheck.openfiles import allow_files
+from rollcheck.render.loadlines import access_line, failure_line
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -158,9 +160,9 @@ def _header(plan: BenchPlan) -> Header:
     stamp = datetime.fromtimestamp(anchor.wall_ns / 1e9).astimezone().strftime("%Y%m%dT%H%M%S")
     return Header(
         kind="load",
-        run_id=f"load-{stamp}-{os.urandom(2).hex()}",
+        run_id=f"load-{stamp}-{secrets.token_hex(2)}",
         anchor=anchor,
-        versions={"rollcheck": __version__, "python": ".".join(map(str, sys.version_info[:3]))},
+        versions={"rollcheck": __version__, "python": platform.python_version()},
         workload="",
         namespace="",
         context="",
@@ -312,14 +314,10 @@ class _Bench:
     def _add(self, fact: Any) -> None:
         if isinstance(fact, AccessLine):
             if self._access is not None and fact.seq >= 0:
-                from rollcheck.render.loadlines import access_line  # noqa: PLC0415  # and with it json
-
                 thread = self._threads[fact.worker] + max(0, fact.slot)
                 self._access.append(access_line(fact, self.header.anchor, thread, self.plan.access_format))
             return
         if isinstance(fact, Attempt) and self._failures is not None and fact.lane is not Lane.PROBE:
-            from rollcheck.render.loadlines import failure_line  # noqa: PLC0415
-
             self._failures.append(failure_line(fact, self.header.anchor))
         self._folded().add(fact)
         if self._recorder is not None:
