@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rollcheck.errors import UsageError
+from rollcheck.sandbox.apps.web import APACHES
 
 REFERENCE = re.compile(
     r"(?P<name>(?:[\w.-]+(?::\d+)?/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*)"
@@ -43,7 +44,7 @@ class Image:
 
 
 PYTHON = {"python3": "python", "python": "python"}
-APACHE = {"apache2": "web", "apache2-foreground": "web", "httpd": "web", "wordpress": "web", **PYTHON}
+APACHE = dict.fromkeys(APACHES, "web") | PYTHON
 DATABASE = dict.fromkeys(("mariadbd", "mysqld", "docker-entrypoint.sh"), "mariadb")
 VERSIONS = r"latest|\d[\w.-]*"
 BUNDLED: tuple[tuple[str, Image], ...] = (

@@ -82,6 +82,7 @@ APACHE = {
     "BODY": "",
 }
 APACHES = ("apache2", "apache2-foreground", "httpd", "wordpress")
+"""Names of programs that are apache here and in the catalog of images."""
 ENDINGS = ("exit", "ignore", "wait", "drain", "linger", "pinned")
 MAX_HEAD = 65536
 POLITE_CLOSE_S = 1.0
