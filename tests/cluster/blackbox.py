@@ -10,16 +10,20 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 GRACEFUL, NOT_GRACEFUL, USAGE, INCONCLUSIVE, CLUSTER_FAILURE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 PATIENCE_S = 180
+TRIES = 3
 STARVED = "other processes had its processor"
 OWN_TROUBLE = ("the generator was late", "the event loop", "stood still")
 """Why a run on a busy machine proves nothing, whatever the workload did."""
+LEFT_ALONE = "The workload was left alone"
+TOO_SLOW = "before anything was replaced"
+"""Why it proves nothing when the target, which has a part of the same machine, could not serve the load either."""
 
 Json = dict[str, Any]
 
@@ -85,6 +89,18 @@ class Ended:
         """The lines of its document that are whole."""
         return list(whole_lines((self.out / "facts.jsonl").read_bytes().splitlines(keepends=True)))
 
+    @property
+    def left_alone(self) -> bool:
+        """Whether it replaced nothing, as the target, untouched, did not serve the load."""
+        return LEFT_ALONE in self.stderr
+
+    @property
+    def kept_waiting(self) -> bool:
+        """Whether it says that it could not measure: others had the processor of the generator or of the target."""
+        if self.code != INCONCLUSIVE or not (self.out / "result.json").exists():
+            return False
+        return any(word in reason for reason in self.result["reasons"] for word in (*OWN_TROUBLE, TOO_SLOW))
+
     def __str__(self) -> str:
         """For a failed assertion: what a person would look at first."""
         words = [f"$ {' '.join(self.argv)}", f"exit {self.code}", "stderr:", self.stderr[-3000:]]
@@ -109,6 +125,19 @@ def whole_lines(lines: Iterable[bytes]) -> Iterable[Json]:
     for line in lines:
         if line.endswith(b"\n"):
             yield json.loads(line)
+
+
+def measured(run: Callable[[], Ended], *, repeatable: bool) -> Ended:
+    """A run that the machine let measure, of at most `TRIES`: what a person does who reads "this machine was too busy".
+
+    These tests share a machine with each other, and what they ask is what rollcheck says of a workload. One that is
+    not `repeatable` finds another cluster after it than before: it is made again only where it changed nothing.
+    """
+    for _ in range(TRIES - 1):
+        ended = run()
+        if not (ended.left_alone or (repeatable and ended.kept_waiting)):
+            return ended
+    return run()
 
 
 def rollcheck(*arguments: str, out: Path, env: Mapping[str, str] | None = None) -> Ended:
