@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ TRIES = 3
 STARVED = "other processes had its processor"
 OWN_TROUBLE = ("the generator was late", "the event loop", "stood still")
 """Why a run on a busy machine proves nothing, whatever the workload did."""
+MADE_AGAIN = "a run was made again"
+"""Begins a warning, which pytest lists in its summary."""
 LEFT_ALONE = "The workload was left alone"
 TOO_SLOW = "before anything was replaced"
 """Why it proves nothing when the target, which has a part of the same machine, could not serve the load either."""
@@ -137,6 +140,7 @@ def measured(run: Callable[[], Ended], *, repeatable: bool) -> Ended:
         ended = run()
         if not (ended.left_alone or (repeatable and ended.kept_waiting)):
             return ended
+        warnings.warn(f"{MADE_AGAIN}: {'; '.join(ended.result['reasons'])}", stacklevel=3)
     return run()
 
 
