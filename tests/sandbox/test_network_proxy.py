@@ -110,12 +110,12 @@ async def until(question, wanted):
     return said
 
 
-def run(test):
+def run(test, clock=None):
     async def limited():
         with trio.fail_after(10):
             await test()
 
-    trio.run(limited)
+    trio.run(limited, clock=clock)
 
 
 def test_a_service_answers_at_its_cluster_ip_and_at_every_nodes_port():
@@ -189,7 +189,7 @@ def test_each_node_learns_of_a_change_at_its_own_time():
                 await trio.sleep(0.002)
             assert abs(seen["node-1"] - seen["node-2"]) > 0.01
 
-    run(test)
+    run(test, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def test_a_local_policy_sends_nothing_to_other_nodes():
