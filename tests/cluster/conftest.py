@@ -12,7 +12,6 @@ Settings (environment):
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +62,9 @@ class Story:
         the machine did not let it measure.
         """
         restarts = not command and ("--action" not in flags or "restart" in flags)
-        return measured(lambda: self._rollcheck_once(flags, command), repeatable=restarts)
+        return measured(lambda out: self._rollcheck_once(out, flags, command), self.folder, repeatable=restarts)
 
-    def _rollcheck_once(self, flags: tuple[str, ...], command: tuple[str, ...]) -> Ended:
-        out = self.folder / secrets.token_hex(4)
+    def _rollcheck_once(self, out: Path, flags: tuple[str, ...], command: tuple[str, ...]) -> Ended:
         url = () if "--url" in flags or self.workload.ingress else ("--url", self.url)
         tail = ("--", *command) if command else ()
         base = ("run", "--deploy", self.workload.ref, "-n", self.ns.name, "--out", str(out), "-o", "json", "--yes")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,7 +41,7 @@ def blog(cluster: Cluster) -> Iterator[Namespace]:
 def check(ns: Namespace, folder: Path) -> Ended:
     """`rollcheck run` on it, at a rate that two cores can serve."""
     load = ("--qps", "8", "--timeout", "10s", "--baseline", "6s", "--tail", "6s")
-    return measured(lambda: check_once(ns, folder / secrets.token_hex(4), *load), repeatable=True)
+    return measured(lambda out: check_once(ns, out, *load), folder, repeatable=True)
 
 
 def check_once(ns: Namespace, out: Path, *load: str) -> Ended:
